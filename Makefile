@@ -1,0 +1,43 @@
+# `make help` lists the targets. Each sets up .venv first when it is not up to date.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow check golden bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(INSTALLED) ## create .venv and install what everything here needs
+
+$(INSTALLED): pyproject.toml requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint requirements.lock --editable '.[quickstart,dev]'
+	touch $@
+
+demo: $(INSTALLED) ## compile and run the embedded study, and say where its report is
+	$(BIN)/stiltscale run specs/studies/quickstart.yaml
+
+test: $(INSTALLED) ## run the tests, but for the slow ones
+	$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED) ## run the slow tests
+	$(BIN)/python -m pytest -m slow
+
+check: $(INSTALLED) ## lint, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+golden: $(INSTALLED) ## write the golden files of the tests anew; read the diff
+	STILTSCALE_GOLDEN=write $(BIN)/python -m pytest tests/golden tests/errors
+
+bench: $(INSTALLED) ## run the benchmarks; they print ratios measured in one run
+	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+clean: ## remove the environment and all output
+	rm -rf $(VENV) build/*/ .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

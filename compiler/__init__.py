@@ -1,0 +1,1 @@
+"""The compiler: a study file becomes a plan and launch scripts, without torch."""

@@ -1,0 +1,89 @@
+"""The catalogs: tasks, model families and recipes as YAML files, ours and the author's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from compiler.errors import Diagnostic, Span, StudyInvalid
+from compiler.identity import digest
+from compiler.source import read
+from compiler.study import Family, Frozen, Recipe, Task
+from compiler.validate import validate
+
+E = TypeVar("E", bound=Frozen)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Every known definition by name, and the file that each came from."""
+
+    tasks: Mapping[str, Task]
+    families: Mapping[str, Family]
+    recipes: Mapping[str, Recipe]
+    files: Mapping[str, Path] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    def folder(self, kind: str, name: str) -> Path:
+        """Return the folder of a definition's file, to which its relative paths belong."""
+        return self.files[f"{kind}/{name}"].parent
+
+
+def specs_folder() -> Path:
+    """Return the folder of the catalogs that come with Stiltscale, installed or in a checkout."""
+    packaged = Path(__file__).parent / "_specs"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "specs"
+
+
+def load(own: Path | None = None, *, shown: str | None = None) -> Catalog:
+    """Read our catalogs, then the author's folder, whose entries extend or replace ours.
+
+    Raises StudyInvalid with the findings of every file.
+    """
+    roots = [(specs_folder(), "specs")]
+    if own is not None:
+        if not own.is_dir():
+            raise StudyInvalid(
+                [
+                    Diagnostic(
+                        "C001",
+                        "error",
+                        f"`catalog` names no folder: {shown or own}",
+                        "give a folder with tasks/, models/ or recipes/, relative to the study",
+                        Span(str(shown or own), 1, 1),
+                    )
+                ]
+            )
+        roots.append((own, shown or str(own)))
+    problems: list[Diagnostic] = []
+    files: dict[str, Path] = {}
+    digests: dict[str, str] = {}
+
+    def entries(kind: str, model: type[E], key: str) -> dict[str, E]:
+        found: dict[str, E] = {}
+        for root, label in roots:
+            for path in sorted((root / kind).glob("*.yaml")):
+                try:
+                    document = read(path, shown=f"{label}/{kind}/{path.name}")
+                    entry = validate(document, model)
+                except StudyInvalid as error:
+                    problems.extend(error.diagnostics)
+                    continue
+                name = str(getattr(entry, key))
+                found[name] = entry
+                files[f"{kind}/{name}"] = path
+                digests[f"{label}/{kind}/{path.name}"] = digest(document.value)
+        return found
+
+    catalog = Catalog(
+        tasks=entries("tasks", Task, "task"),
+        families=entries("models", Family, "family"),
+        recipes=entries("recipes", Recipe, "recipe"),
+        files=files,
+        digests=digests,
+    )
+    if problems:
+        raise StudyInvalid(problems)
+    return catalog

@@ -1,0 +1,138 @@
+"""Shows diagnostics and plans in the terminal; the texts are plain, colour is added on top."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from compiler.errors import Diagnostic, Severity
+from compiler.plan import Plan
+
+_COLOURS: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+
+
+def diagnostic_text(diagnostic: Diagnostic) -> str:
+    """Return a finding as plain text: place, code, what, the line with a caret, what to do."""
+    span = diagnostic.span
+    place = f"{span}: " if span else ""
+    lines = [f"{place}{diagnostic.severity} {diagnostic.code}: {diagnostic.message}"]
+    if span and span.text.strip():
+        start = max(0, span.column - 60)
+        shown = span.text[start : start + 100].replace("\t", " ")
+        caret = " " * (span.column - 1 - start) + "^" * max(1, min(span.width, 100))
+        gutter = f"{span.line:5d}"
+        lines += [f"{gutter} | {shown}", f"{' ' * len(gutter)} | {caret[:100]}"]
+    if diagnostic.hint:
+        lines.append(f"      = {diagnostic.hint}")
+    return "\n".join(lines)
+
+
+def print_diagnostics(console: Console, diagnostics: Iterable[Diagnostic]) -> None:
+    """Print findings in the order of the file, with a closing count."""
+    found = sorted(diagnostics, key=Diagnostic.sort_key)
+    for diagnostic in found:
+        text = Text(diagnostic_text(diagnostic))
+        text.highlight_regex(
+            rf"{diagnostic.severity} {diagnostic.code}", _COLOURS[diagnostic.severity]
+        )
+        console.print(text, soft_wrap=True)
+    counts = Counter(d.severity for d in found)
+    if found:
+        shown = [f"{counts[s]} {s}{'s' if counts[s] != 1 else ''}" for s in _COLOURS if counts[s]]
+        console.print(Text(", ".join(shown), style="bold"))
+
+
+def plan_view(plan: Plan, states: Mapping[str, str] | None = None) -> RenderableType:
+    """Return the plan as tables: the design, the stages, the jobs, and what to know before launch."""
+    design = Table(
+        title=f"{plan.name}: runs by arm and target", box=box.SIMPLE, title_justify="left"
+    )
+    design.add_column("arm")
+    targets = list(dict.fromkeys(run.target for run in plan.runs))
+    for target in targets:
+        design.add_column(target, justify="right")
+    marks = {
+        (run.arm, run.target): "*" if "self_pair" in run.flags else "~"
+        for run in plan.runs
+        if {"self_pair", "shared_text"} & set(run.flags)
+    }
+    runs = Counter((run.arm, run.target) for run in plan.runs)
+    for arm in plan.arms:
+        row = [f"{runs[arm, t]}{marks.get((arm, t), '')}" if runs[arm, t] else "-" for t in targets]
+        design.add_row(arm, *row)
+    legend = [
+        ("~", "same English sentences as the target, flagged"),
+        ("*", "the target's own training data, not in the primary estimate"),
+        ("-", "not run: the target itself"),
+    ]
+    shown = " ".join(f"{m}" for m in marks.values())
+    notes = [
+        f"{m} {what}" for m, what in legend if m in shown or (m == "-" and _gaps(plan, targets))
+    ]
+
+    sizes = Table(title="sizes", box=box.SIMPLE, title_justify="left")
+    for name in ("model", "non-embedding", "total", "layers"):
+        sizes.add_column(name, justify="left" if name == "model" else "right")
+    for name, model in plan.models.items():
+        counts = model["parameters"]
+        sizes.add_row(
+            name,
+            f"{counts['non_embedding']:,}",
+            f"{counts['total']:,}",
+            str(model.get("layers", "all")),
+        )
+
+    stages = Table(title="stages", box=box.SIMPLE, title_justify="left")
+    for name in ("kind", "stages", "without sharing", "done"):
+        stages.add_column(name, justify="left" if name == "kind" else "right")
+    naive = naive_stages(plan)
+    for kind in ("prepare", "train", "evaluate", "retrieve"):
+        keys = [key for key, stage in plan.stages.items() if stage.kind == kind]
+        done = sum((states or {}).get(key) == "done" for key in keys)
+        stages.add_row(kind, str(len(keys)), str(naive[kind]), str(done) if states else "?")
+
+    cells = sum(len(run.languages) for run in plan.runs)
+    summary = Text(
+        f"{cells:,} cells from {len(plan.runs):,} runs: {len(plan.models)} sizes x "
+        f"{len(plan.arms)} arms x {len(targets)} targets x {len(plan.study['seeds'])} seeds, "
+        f"{len(plan.study['languages'])} languages. {len(plan.stages):,} stages in "
+        f"{len(plan.jobs):,} jobs."
+    )
+    parts: list[RenderableType] = [summary, Text(""), design]
+    parts += [Text(note, style="dim") for note in notes]
+    parts += [sizes, stages]
+    for confound in plan.confounds:
+        parts.append(
+            Text.assemble(("confound ", "yellow"), f"{confound['what']}: {confound['detail']}")
+        )
+    for note in plan.notes:
+        colour = {str(k): v for k, v in _COLOURS.items()}[str(note["severity"])]
+        parts.append(
+            Text.assemble((f"{note['severity']} {note['code']} ", colour), note["message"])
+        )
+    return Group(*parts)
+
+
+def naive_stages(plan: Plan) -> dict[str, int]:
+    """Count the stages that running every run by itself would need, nothing shared."""
+    naive: Counter[str] = Counter()
+    for run in plan.runs:
+        stage = plan.stages[run.score]
+        naive[stage.kind] += 1
+        naive["prepare"] += 1
+        train = run.train
+        while train is not None:
+            naive["train"] += 1
+            naive["prepare"] += 1
+            train = plan.stages[train].inputs.get("start")
+    return dict(naive) | {k: naive.get(k, 0) for k in ("prepare", "train", "evaluate", "retrieve")}
+
+
+def _gaps(plan: Plan, targets: list[Any]) -> bool:
+    return len({(r.arm, r.target) for r in plan.runs}) < len(plan.arms) * len(targets)

@@ -1,0 +1,131 @@
+"""Writes a plan as files under build/: plan.json, one launch script and one config per job."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import jinja2
+
+from compiler.errors import EnvironmentUnready
+from compiler.plan import Plan
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}\Z")
+
+
+def templates_folder() -> Path:
+    """Return the folder of the templates, installed or in a checkout."""
+    packaged = Path(__file__).parent / "_templates"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "templates"
+
+
+def render(plan: Plan) -> dict[str, str]:
+    """Return what a plan becomes: file name under ``build/<study>/`` -> text.
+
+    The texts depend on the plan alone; the paths of this machine go to ``env.sh`` (`machine`).
+    """
+    environment = _environment()
+    launch = environment.get_template("launch.sh.j2")
+    config = environment.get_template("accelerate.yaml.j2")
+    threads = plan.execution.get("threads") or 1
+    files = {"plan.json": plan.to_json()}
+    for job in plan.jobs:
+        if not _SAFE.match(job.name):
+            raise ValueError(f"not a safe job name: {job.name!r}")
+        files[f"launch/{job.name}.sh"] = launch.render(
+            study=plan.name,
+            job=job,
+            threads=threads,
+            environment=[
+                ("OMP_NUM_THREADS", threads),
+                ("TOKENIZERS_PARALLELISM", "false"),
+            ],
+        )
+        files[f"accelerate/{job.name}.yaml"] = config.render(
+            job=job, cpu=plan.execution.get("device") == "cpu"
+        )
+    return files
+
+
+def machine(python: str, store: Path) -> str:
+    """Return ``env.sh``: the interpreter and the store on this machine, both overridable."""
+    return _environment().get_template("env.sh.j2").render(python=python, store=str(store))
+
+
+def write(files: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write files whose text has changed, each atomically; remove launch files of former jobs.
+
+    Returns the paths written. Raises EnvironmentUnready (E001) when the folder cannot be written.
+    """
+    written: list[Path] = []
+    try:
+        for name, text in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_file() and path.read_text(encoding="utf-8") == text:
+                continue
+            atomic_write(path, text.encode("utf-8"))
+            if name.endswith(".sh"):
+                path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP)
+            written.append(path)
+        for kind in ("launch", "accelerate"):
+            for path in sorted((folder / kind).glob("*")):
+                if f"{kind}/{path.name}" not in files:
+                    path.unlink()
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return written
+
+
+def atomic_write(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def unwritable(folder: Path, error: OSError) -> EnvironmentUnready:
+    """Say why a folder cannot be written, and what to do; nothing that was there is lost."""
+    if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        return EnvironmentUnready(
+            "E002",
+            "there is no space left on the disk",
+            where=str(folder),
+            hint="free some space, or choose another folder with --build; finished stages are kept",
+        )
+    return EnvironmentUnready(
+        "E001",
+        f"cannot write here: {error.strerror or error}",
+        where=str(folder),
+        hint="check the permissions, or choose another folder with --build",
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates_folder()),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # shell and YAML: every value is quoted by `quote` instead
+    )
+    environment.filters["quote"] = lambda value: shlex.quote(str(value))
+    environment.filters["quoted_default"] = _quoted_default
+    return environment
+
+
+def _quoted_default(value: str) -> str:
+    """Quote a value for the default of a parameter expansion inside double quotes."""
+    return re.sub(r'([\\"$`}])', r"\\\1", value)

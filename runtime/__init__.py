@@ -1,0 +1,1 @@
+"""The runtime: a plan becomes records, and records become a report."""

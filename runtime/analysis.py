@@ -1,0 +1,131 @@
+"""The analysis: a tidy score table becomes estimates, their cells and the missing-cell table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from compiler.errors import ReportImpossible
+from runtime.cells import CELL, cells_table, missing_table
+from runtime.estimands import active_sizes, look, primary, sensitivity
+from runtime.estimate import NOT_ESTIMABLE, Estimate, Findings
+from runtime.grid import average_seeds, build
+from runtime.headline import headline_sentence
+
+__all__ = ["Findings", "analyse", "headline_sentence"]
+
+NAMED = ("panel", "model", "arm", "target", "language", "seed")
+NEEDED = (*NAMED, "family", "params_total", "params_nonembedding", "value", "n", "chance", "status",
+          "reason", "flags", "stage")  # fmt: skip
+
+
+def analyse(scores: pl.DataFrame, analysis: Mapping[str, Any]) -> Findings:
+    """Estimate everything the report says from a score table and the declared analysis.
+
+    ``analysis`` has ``size_axis``, ``margin`` (points per tenfold parameters, or None) and
+    ``degenerate``: ``exclude`` makes the primary estimates conditional on healthy runs, and the
+    variant ``all_runs`` keeps them all; with ``keep`` it is the other way round. Raises
+    ReportImpossible when the table lacks a column or a score, or contradicts itself.
+    """
+    scores = _checked(scores)
+    exclude = analysis.get("degenerate", "exclude") == "exclude"
+    counted, other = _counted(scores, healthy=exclude), _counted(scores, healthy=not exclude)
+    estimates: list[Estimate] = []
+    tables: list[pl.DataFrame] = []
+    for panel in ("trained", "retrieval"):
+        frame = counted.filter(pl.col("panel") == panel)
+        if frame.is_empty():
+            continue
+        shared = panel == "retrieval"
+        grid = build(frame, shared_runs=shared)
+        axis = str(analysis.get("size_axis", "non_embedding"))
+        blank = look(grid, panel, "primary", axis, analysis.get("margin"))
+        estimates += primary(blank)
+        rest = build(other.filter(pl.col("panel") == panel), shared_runs=shared)
+        estimates += sensitivity(blank, grid, rest, "all_runs" if exclude else "healthy_runs")
+        tables.append(
+            cells_table(frame, grid, average_seeds(grid.scores), active_sizes(grid), blank.cases)
+        )
+    cells = pl.concat(tables) if tables else pl.DataFrame(schema=CELL)
+    return Findings(
+        scores=scores,
+        cells=cells,
+        estimates=tuple(estimates),
+        missing=missing_table(counted, cells),
+        headline=_headline(estimates, str(analysis.get("size_axis", "non_embedding"))),
+        counts=_counts(scores, cells),
+    )
+
+
+def _headline(estimates: list[Estimate], axis: str) -> Estimate:
+    named = Estimate(
+        "slope", "L2", "points", "zero_shot", "trained", "*", "*", "*", axis, "primary",
+        verdict=NOT_ESTIMABLE, reason="no target task was fine-tuned",
+    )  # fmt: skip
+    key = ("estimand", "level", "scale", "average", "panel", "arm", "model", "target", "variant")
+    wanted = [getattr(named, name) for name in key]
+    return next((e for e in estimates if [getattr(e, name) for name in key] == wanted), named)
+
+
+def _checked(scores: pl.DataFrame) -> pl.DataFrame:
+    absent = [name for name in NEEDED if name not in scores.columns]
+    if absent:
+        raise ReportImpossible(
+            "A001", f"the score table lacks {', '.join(absent)}", hint="collect the scores again"
+        )
+    if scores.select(NAMED).is_duplicated().any():
+        scores = scores.unique(maintain_order=True)
+        twice = scores.filter(pl.struct(NAMED).is_duplicated())
+        if not twice.is_empty():
+            where = ", ".join(str(x) for x in twice.select(NAMED).row(0))
+            raise ReportImpossible(
+                "A002", "a score has two values", where=where, hint="keep one row for each score"
+            )
+    if scores.filter(pl.col("value").is_finite()).is_empty():
+        raise ReportImpossible(
+            "A003", "no score is finished yet", hint="run the plan, then report again"
+        )
+    unplaced = scores.filter(
+        (pl.min_horizontal("params_total", "params_nonembedding") > 0).fill_null(False).not_()
+    )
+    if not unplaced.is_empty():
+        raise ReportImpossible(
+            "A004",
+            f"the model {unplaced['model'][0]} has no number of parameters",
+            hint="give the total and the non-embedding parameters of every model",
+        )
+    return scores
+
+
+def _counted(scores: pl.DataFrame, *, healthy: bool) -> pl.DataFrame:
+    """Return the scores with a null value wherever the run is not to be counted."""
+    good = ["finished"] if healthy else ["finished", "degenerate"]
+    keep = pl.col("status").is_in(good) & pl.col("value").is_finite()
+    return scores.with_columns(pl.when(keep).then("value").alias("value"))
+
+
+def _counts(scores: pl.DataFrame, cells: pl.DataFrame) -> Mapping[str, int]:
+    run = ("panel", "model", "arm", "target", "seed")
+    rank = {"failed": 0, "missing": 1, "degenerate": 2, "finished": 3}
+    worst = scores.group_by(run).agg(
+        pl.col("status").replace_strict(rank, default=0).min().alias("rank")
+    )["rank"]
+    names = {
+        "models": "model",
+        "families": "family",
+        "targets": "target",
+        "languages": "language",
+        "seeds": "seed",
+    }
+    return {
+        **{name: scores[column].n_unique() for name, column in names.items()},
+        "intermediates": scores.filter(pl.col("arm") != "none")["arm"].n_unique(),
+        "runs": len(worst),
+        **{f"runs_{name}": int((worst == i).sum()) for name, i in rank.items()},
+        "scores": scores.height,
+        **{f"scores_{name}": int((scores["status"] == name).sum()) for name in rank},
+        "cells": cells.height,
+        "cells_included": int(cells["included"].sum()),
+    }

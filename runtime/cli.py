@@ -1,0 +1,200 @@
+"""The command line: each verb parses, calls one function of the library, and prints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from compiler.plan import Plan
+
+app = typer.Typer(
+    help="Compile, run and report studies of size effects in cross-lingual transfer.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Study = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
+Build = Annotated[Path, typer.Option(help="Folder of the output.")]
+StoreAt = Annotated[Path | None, typer.Option("--store", help="Default: BUILD/store.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _verb(function: Callable[..., int]) -> Callable[..., None]:
+    """Turn the errors of our tree into their text and exit code."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        from compiler.display import print_diagnostics
+        from compiler.errors import StiltscaleError, StudyInvalid
+
+        try:
+            code = function(*args, **kwargs)
+        except StudyInvalid as error:
+            print_diagnostics(_console(stderr=True), error.diagnostics)
+            code = error.exit_code
+        except StiltscaleError as error:
+            _console(stderr=True).print(str(error), soft_wrap=True, markup=False, highlight=False)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            _console(stderr=True).print(
+                "stopped; finished stages are kept. Run the same command to go on."
+            )
+            code = 130
+        raise typer.Exit(code)
+
+    return run
+
+
+@app.command()
+@_verb
+def check(study: Study) -> int:
+    """Validate a study: every finding with its line, nothing is written."""
+    from compiler.check import check as look
+    from compiler.display import print_diagnostics
+
+    resolved = look(study)
+    console = _console()
+    print_diagnostics(console, resolved.diagnostics)
+    console.print(f"{study}: no errors", soft_wrap=True, markup=False, highlight=False)
+    return 0
+
+
+@app.command()
+@_verb
+def plan(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
+    """Show what would run: the design, the stages, what is done already. Nothing is written."""
+    from compiler.display import plan_view
+    from runtime.store import Store, status
+
+    made = _plan(study)
+    states = status(Store(store or build / "store"), made)
+    _console().print(plan_view(made, states))
+    return 0
+
+
+@app.command(name="compile")
+@_verb
+def compile_(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
+    """Write plan.json, the launch scripts and their Accelerate configurations."""
+    made = _plan(study)
+    folder = _write(made, build, store)
+    _console().print(
+        f"{len(made.stages)} stages in {len(made.jobs)} jobs: {folder / 'plan.json'}\n"
+        f"run them with `stiltscale run {study}`, or by hand: bash {folder}/launch/<job>.sh",
+        soft_wrap=True,
+        markup=False,
+        highlight=False,
+    )
+    return 0
+
+
+@app.command()
+@_verb
+def run(
+    study: Study,
+    build: Build = Path("build"),
+    store: StoreAt = None,
+    parallel: Annotated[
+        int | None, typer.Option(min=1, help="Jobs at a time; default: the study's.")
+    ] = None,
+) -> int:
+    """Compile and run what is missing, here; then write the report."""
+    from compiler.errors import StagesFailed
+    from runtime import progress, scheduler
+    from runtime.store import Store, status, sweep
+
+    made = _plan(study)
+    folder = _write(made, build, store)
+    kept = Store((store or build / "store").resolve())
+    kept.prepare()
+    sweep(kept)
+    console = _console()
+    todo = scheduler.unfinished(made, kept)
+    if todo:
+        console.print(f"{made.name}: {len(todo)} of {len(made.jobs)} jobs have work to do")
+        with progress.view(console) as tell:
+            at_once = parallel or int(made.execution["parallel"])
+            scheduler.run(made, folder, kept, at_once, tell)
+    else:
+        console.print(f"{made.name}: all {len(made.stages)} stages are done, nothing to run")
+    states = status(kept, made)
+    bad = [key for key, state in states.items() if state != "done"]
+    if any(state == "done" for state in states.values()):
+        _report(made, kept, folder, console, study)
+    if bad:
+        raise StagesFailed(
+            "F001",
+            _failures(made, kept, states),
+            where=str(folder / "logs"),
+            hint="read the log of its job, mend the cause, and run the same command again",
+        )
+    return 0
+
+
+@app.command()
+@_verb
+def report(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
+    """Write the report again, from the store alone."""
+    from runtime.store import Store
+
+    made = _plan(study, installed=False)
+    _report(made, Store(store or build / "store"), build / made.name, _console(), study)
+    return 0
+
+
+def _plan(study: Path, *, installed: bool = True) -> Plan:
+    from compiler.check import check as look
+    from compiler.expand import expand
+
+    return expand(look(study, installed=installed))
+
+
+def _write(made: Plan, build: Path, store: Path | None) -> Path:
+    from compiler.render import machine, render, write
+
+    folder = build / made.name
+    at = (store or build / "store").resolve()
+    write(render(made) | {"env.sh": machine(sys.executable, at)}, folder)
+    return folder
+
+
+def _report(made: Plan, store: Any, folder: Path, console: Console, study: Path) -> None:
+    from runtime.publish import publish
+
+    written = publish(made, store, folder / "report", f"stiltscale report {study.as_posix()}")
+    console.print(f"report: {written}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _failures(made: Plan, store: Any, states: dict[str, str]) -> str:
+    failed = [key for key, state in states.items() if state == "failed"]
+    others = sum(state not in ("done", "failed") for state in states.values())
+    lines = [f"{len(failed)} of {len(made.stages)} stages failed, {others} did not run"]
+    for key in failed[:5]:
+        failure = store.failure(key)
+        lines.append(f"  {key}: {failure.failure_class}: {failure.message.splitlines()[0][:200]}")
+    if len(failed) > 5:
+        lines.append(f"  and {len(failed) - 5} more")
+    return "\n".join(lines)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+if __name__ == "__main__":
+    main()

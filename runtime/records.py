@@ -1,0 +1,83 @@
+"""The record types that the store holds: what a finished or a failed stage leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from compiler.errors import StoreDamaged
+
+SCHEMA = "stiltscale/record/1"
+
+FailureClass = Literal["oom", "timeout", "preempted", "diverged", "data", "disk", "code"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one part of a stage left: its result, its files with checksums, and what really ran.
+
+    ``result`` by kind: ``prepare`` {rows, tokens, text_sha256, unknown_share}; ``train`` {steps,
+    loss_first, loss_last, english_dev {metric, value, chance, n}, parameters {total, non_embedding,
+    trained}, tokens_per_second}; ``evaluate`` and ``retrieve`` {metric, value, n, scores {name: value}}, values on a 0-100 scale.
+    """
+
+    stage: str
+    part: str
+    kind: str
+    started: str
+    finished: str
+    seconds: float
+    result: Mapping[str, Any]
+    outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Write the record as indented JSON with its schema."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the latest attempt at a stage failed; replaced by the next attempt."""
+
+    stage: str
+    failure_class: FailureClass
+    message: str
+    when: str
+    log: str = ""
+    trace: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Write the failure as indented JSON with its schema."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_record(text: str, where: str) -> Record:
+    """Read a record; raises StoreDamaged when it is not one of this schema."""
+    return Record(**_body(text, where, Record))
+
+
+def read_failure(text: str, where: str) -> Failure:
+    """Read a failure; raises StoreDamaged when it is not one of this schema."""
+    return Failure(**_body(text, where, Failure))
+
+
+def _body(text: str, where: str, kind: type) -> dict[str, Any]:
+    try:
+        body = json.loads(text)
+        if body.pop("schema") != SCHEMA:
+            raise ValueError("another schema")
+        if set(body) - set(kind.__slots__):  # type: ignore[attr-defined]
+            raise ValueError("unknown fields")
+        kind(**body)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreDamaged(
+            "R001",
+            f"a record cannot be read: {error}",
+            where=where,
+            hint="delete its folder; the stage will run again",
+        ) from error
+    return dict(body)

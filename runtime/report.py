@@ -1,0 +1,200 @@
+"""Builds the report's files from a plan and findings: no clock, no store, no network."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import polars as pl
+from markupsafe import Markup
+
+from compiler.plan import Plan
+from compiler.render import templates_folder
+from runtime import captions, figures, ledger, tables, views
+from runtime.analysis import headline_sentence
+from runtime.estimate import Estimate, Findings
+from runtime.wording import LEVELS_PLAIN
+
+SCHEMA = "stiltscale/report/1"
+
+
+def build_report(
+    plan: Plan, findings: Findings, provenance: Mapping[str, Any], *, title: str
+) -> dict[str, bytes]:
+    """Return the report as file name to content; the same inputs give the same bytes."""
+    names = views.names(plan)
+    pictures = _figures(findings, names)
+    context = _context(plan, findings, provenance, title)
+    body = _json(plan, findings, provenance, title)
+    texts = {
+        "report.html": _render("report.html.j2", {**context, "figures": pictures}),
+        "report.md": _render("report.md.j2", {**context, "figures": pictures}),
+        "report.json": json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
+        **{f"figure-{name}.svg": str(picture["svg"]) for name, picture in pictures.items()},
+    }
+    return {
+        **{name: text.encode("utf-8") for name, text in texts.items()},
+        "estimates.parquet": _parquet(_estimates(findings)),
+        "cells.parquet": _parquet(findings.cells),
+        "runs.parquet": _parquet(findings.scores),
+    }
+
+
+def write_report(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write each file whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        part = folder / f".{name}.{os.getpid()}.part"
+        part.write_bytes(content)
+        part.replace(folder / name)
+
+
+def markdown(text: object) -> str:
+    """Escape a text so that Markdown shows it as it is, in a table or outside one."""
+    line = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
+    for sign in "\\`|[]*_#":
+        line = line.replace(sign, f"\\{sign}")
+    return line
+
+
+def _figures(findings: Findings, names: views.Names) -> dict[str, dict[str, Any]]:
+    told = {
+        "gain": ("Gain against parameters", captions.gain_caption, tables.gain_data),
+        "forest": ("Slope of every task", captions.forest_caption, tables.forest_data),
+        "heat": ("Gain by language and size", captions.heat_caption, tables.heat_data),
+    }
+    draw = {
+        "gain": figures.gain_figure,
+        "forest": figures.forest_figure,
+        "heat": figures.heat_figure,
+    }
+    result: dict[str, dict[str, Any]] = {}
+    for number, (name, (title, caption, table)) in enumerate(told.items(), start=1):
+        text = caption(findings, names)
+        result[name] = {
+            "number": number,
+            "title": title,
+            "caption": text,
+            "svg": Markup(draw[name](findings, names, f"{title}. {text}")),
+            "table": table(findings, names),
+        }
+    return result
+
+
+def _context(
+    plan: Plan, findings: Findings, provenance: Mapping[str, Any], title: str
+) -> dict[str, Any]:
+    names = views.names(plan)
+    return {
+        "title": title,
+        "question": str(plan.study.get("question", "")),
+        "headline": findings.headline,
+        "sentence": headline_sentence(findings),
+        "margin_reason": str(plan.study["analysis"].get("margin_reason") or ""),
+        "axis": names.axis,
+        "levels": tables.levels_table(findings),
+        "levels_plain": LEVELS_PLAIN,
+        "ladder": ledger.ladder(plan),
+        "models": ledger.model_table(plan, names),
+        "limitations": ledger.limitations(plan, names),
+        "sizes": tables.size_table(findings, names, "trained"),
+        "arms": tables.arm_table(findings, names, "trained"),
+        "pairs": tables.pair_table(findings, names),
+        "marks": tables.MARKS,
+        "retrieval": tables.size_table(findings, names, "retrieval"),
+        "retrieval_arms": tables.arm_table(findings, names, "retrieval"),
+        "sensitivity": tables.sensitivity_tables(findings, names),
+        "flow": ledger.flow(findings),
+        "statuses": ledger.status_table(findings, names),
+        "missing": ledger.missing_table(findings, names),
+        "exclusions": ledger.exclusion_table(findings, names),
+        "seeds": ledger.seed_table(findings, names),
+        "confounds": ledger.mapping_table("Confounds of the size comparison", plan.confounds),
+        "notes": ledger.mapping_table("Notes of the compiler on this study", plan.notes),
+        "provenance": ledger.provenance_tables(provenance),
+    }
+
+
+def _render(template: str, context: Mapping[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates_folder()),
+        autoescape=template.endswith(".html.j2"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["markdown"] = markdown
+    return environment.get_template(template).render(context)
+
+
+def _json(
+    plan: Plan, findings: Findings, provenance: Mapping[str, Any], title: str
+) -> dict[str, Any]:
+    names = views.names(plan)
+    levels = {level: views.pooled_slope(findings, level) for level in LEVELS_PLAIN}
+    sizes = [
+        {
+            "model": model,
+            "title": names.models[model],
+            "parameters": dict(plan.models[model]["parameters"]),
+            "estimates": [
+                _plain(asdict(e))
+                for e in views.select(findings, model=model, variant="primary", scale="points")
+                if e.target == "*" and e.estimand in ("score", "gain")
+            ],
+        }
+        for model in names.sizes
+    ]
+    return {
+        "schema": SCHEMA,
+        "title": title,
+        "study": _plain(plan.study),
+        "headline": {
+            "sentence": headline_sentence(findings),
+            "estimate": _plain(asdict(findings.headline)),
+            "levels": {level: _plain(asdict(e)) if e else None for level, e in levels.items()},
+        },
+        "estimates": [_plain(asdict(e)) for e in findings.estimates],
+        "counts": _plain(findings.counts),
+        "sizes": sizes,
+        "provenance": _plain(provenance),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it; a number that is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _estimates(findings: Findings) -> pl.DataFrame:
+    """Return the estimates as a frame whose column types do not depend on the values."""
+    kinds: dict[str, type[pl.DataType]] = {"str": pl.String, "int": pl.Int64}
+    schema = {
+        field.name: next(
+            (kind for word, kind in kinds.items() if str(field.type).startswith(word)), pl.Float64
+        )
+        for field in fields(Estimate)
+    }
+    for name in ("estimand", "level", "scale", "average", "panel", "axis"):
+        schema[name] = pl.String
+    return pl.DataFrame([asdict(e) for e in findings.estimates], schema=schema, orient="row")
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", compression_level=3, statistics=True)
+    return buffer.getvalue()

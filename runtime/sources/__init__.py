@@ -1,0 +1,1 @@
+"""Readers that turn the files of installed packages into labelled rows."""

@@ -1,0 +1,243 @@
+"""What a launch script starts: runs the stages of one job in order, and writes their records."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+from compiler.errors import PlanInvalid, StiltscaleError
+from compiler.plan import Plan, Stage, load
+from runtime.records import Failure, FailureClass, Record
+from runtime.store import Lease, Store
+
+Outcome = Literal["done", "kept", "failed", "blocked", "busy", "waiting"]
+Say = Callable[[str], None]
+
+
+class Stopped(BaseException):
+    """The process was asked to stop; the stage in hand is given up, what is done is kept."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one job; return 0 when all its stages are done, 3 when some are not."""
+    parser = argparse.ArgumentParser(prog="runtime.worker", description=__doc__)
+    parser.add_argument("--plan", type=Path, required=True)
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--job", required=True)
+    words = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        plan = load(words.plan)
+        job = next((job for job in plan.jobs if job.name == words.job), None)
+        if job is None:
+            raise PlanInvalid("P004", f"the plan has no job {words.job!r}", where=str(words.plan))
+        store = Store(words.store)
+        store.prepare()
+        return Worker(plan, store, job.stages, job.processes).run()
+    except StiltscaleError as error:
+        print(error, file=sys.stderr, flush=True)
+        return error.exit_code
+    except (Stopped, KeyboardInterrupt):
+        print("stopped; finished stages are kept, the one in hand will run again", flush=True)
+        return 3
+
+
+class Worker:
+    """Runs stages one by one, and keeps what they share in one session."""
+
+    def __init__(self, plan: Plan, store: Store, keys: tuple[str, ...], processes: int) -> None:
+        self.plan = plan
+        self.store = store
+        self.pending = list(keys)
+        self.processes = processes
+        self.session: Any = None
+        self.full = False
+
+    def run(self) -> int:
+        """Run what is missing; a failed stage blocks only what depends on it."""
+        outcomes: dict[str, Outcome] = {}
+        while self.pending:
+            moved = False
+            for key in list(self.pending):
+                outcome = "blocked" if self.full else self.attempt(self.plan.stages[key])
+                if outcomes.get(key) != outcome:
+                    _say(f"{outcome:8} {key}")
+                outcomes[key] = outcome
+                if outcome not in ("busy", "waiting"):
+                    self.pending.remove(key)
+                    moved = True
+            if not moved:
+                time.sleep(1.0)
+        bad = sum(outcome in ("failed", "blocked") for outcome in outcomes.values())
+        return 3 if bad else 0
+
+    def attempt(self, stage: Stage) -> Outcome:
+        """Run the missing parts of a stage whose inputs are there, under its lease."""
+        if not self.store.missing(stage):
+            return "kept"
+        ready = [part for part in self.store.missing(stage) if not self.lacking(stage, part)]
+        if not ready:
+            return self.why_not(stage)
+        lease = self.store.lease(stage.key)
+        if lease is None:
+            return "busy"
+        failed = False
+        self.store.forgive(stage.key)
+        try:
+            for part in self.store.missing(stage):
+                if part not in ready or self.full:
+                    continue
+                try:
+                    self.run_part(stage, part, lease)
+                except Exception as error:  # the boundary: every failure becomes a record
+                    self.keep_failure(stage, part, error)
+                    failed = True
+        finally:
+            lease.release()
+        if failed:
+            return "failed"
+        return "done" if not self.store.missing(stage) else self.why_not(stage)
+
+    def run_part(self, stage: Stage, part: str, lease: Lease) -> None:
+        """Run one part and commit its record."""
+        from runtime import provenance
+        from runtime.stages import evaluate, prepare, retrieve, train
+
+        module = {"prepare": prepare, "train": train, "evaluate": evaluate, "retrieve": retrieve}
+        if self.session is None:
+            self.session = self.open_session()
+        started, clock = _now(), time.perf_counter()
+        with self.store.writing(stage.key, part) as folder:
+            result = module[stage.kind].run(self.session, stage, part, folder, lease.tell)
+            record = Record(
+                stage=stage.key,
+                part=part,
+                kind=stage.kind,
+                started=started,
+                finished=_now(),
+                seconds=round(time.perf_counter() - clock, 3),
+                result=result,
+                provenance={
+                    "software": provenance.software(),
+                    "machine": provenance.machine(),
+                    "git": provenance.git(),
+                    "accelerator": provenance.accelerator_state(self.session.accelerator),
+                    "peak_memory_bytes": provenance.peak_memory(),
+                },
+            )
+            self.store.commit(record, folder)
+
+    def open_session(self) -> Any:
+        """Load the libraries once; raises when another number of processes runs than was planned.
+
+        Accelerate falls back to one process without a word in several settings.
+        """
+        import torch
+        from accelerate import Accelerator
+
+        from runtime.session import Session
+
+        threads = self.plan.execution.get("threads")
+        if threads:
+            torch.set_num_threads(int(threads))
+        accelerator = Accelerator(cpu=self.plan.execution.get("device") == "cpu")
+        if accelerator.num_processes != self.processes:
+            raise RuntimeError(
+                f"{self.processes} processes were planned, {accelerator.num_processes} run"
+            )
+        return Session(self.plan, self.store, accelerator)
+
+    def lacking(self, stage: Stage, part: str) -> list[tuple[str, str]]:
+        """Name the parts of other stages that a part needs and that are not there yet."""
+        return [
+            (key, needed)
+            for key, needed in needs(stage, part)
+            if self.store.record(key, needed) is None
+        ]
+
+    def why_not(self, stage: Stage) -> Outcome:
+        """Tell whether missing inputs are still to come (from this job or another process)."""
+        running = self.store.running()
+        lacking = {key for part in stage.parts for key, _ in self.lacking(stage, part)}
+        if lacking & (set(self.pending) | set(running)) - {stage.key}:
+            return "waiting"
+        if not {key for part in stage.parts for key, _ in self.lacking(stage, part)}:
+            return "waiting"  # it has come meanwhile
+        _say(f"         {stage.key} lacks {', '.join(sorted(lacking))}")
+        return "blocked"
+
+    def keep_failure(self, stage: Stage, part: str, error: Exception) -> None:
+        """Record why a stage failed."""
+        failure = Failure(
+            stage=stage.key,
+            failure_class=classify(error),
+            message=f"{part}: {type(error).__name__}: {error}"[:2000],
+            when=_now(),
+            trace=traceback.format_exc()[-8000:],
+        )
+        _say(f"{failure.failure_class}: {failure.message}")
+        _say(failure.trace)
+        self.full = failure.failure_class == "disk"
+        try:
+            self.store.fail(failure)
+        except OSError as unwritten:
+            _say(f"the failure could not be recorded: {unwritten}")
+
+
+def needs(stage: Stage, part: str) -> list[tuple[str, str]]:
+    """Return the (stage, part) pairs that a part of a stage reads."""
+    wanted = []
+    for role, key in stage.inputs.items():
+        if role != "data":
+            wanted.append((key, "all"))
+        elif stage.kind == "train":
+            wanted += [(key, name) for name in stage.identity["data"]]
+        else:
+            wanted.append((key, f"test.{part}"))
+    return wanted
+
+
+def classify(error: Exception) -> FailureClass:
+    """Return the class of a failure, which decides whether trying again makes sense."""
+    import torch
+
+    from runtime.data import DataInvalid
+    from runtime.loop import Diverged
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return "oom"
+    if isinstance(error, Diverged):
+        return "diverged"
+    if isinstance(error, DataInvalid):
+        return "data"
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError) and error.errno in full:
+        return "disk"
+    if "No space left" in str(error):  # safetensors and polars wrap the error of the system
+        return "disk"
+    return "oom" if "can't allocate memory" in str(error).lower() else "code"
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    raise Stopped
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

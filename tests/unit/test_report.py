@@ -1,0 +1,254 @@
+"""The report: same bytes, well-formed and offline, hostile names harmless, numbers the same."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from unit import synthetic
+
+from compiler.plan import Plan
+from runtime import figures, ledger, tables, views, wording
+from runtime.analysis import analyse
+from runtime.estimate import Findings
+from runtime.report import build_report, markdown, write_report
+
+HOSTILE = ' <script>alert(1)</script> | `x` [y](javascript:z) "q" \' & {{ 7*7 }}'
+VOID = {"meta", "link", "br", "img", "hr"}
+
+
+class Outline(HTMLParser):
+    """Checks that tags are balanced, and collects what a browser would act on."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text: list[str] = []
+        self.wrong: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def outline(html: bytes) -> Outline:
+    parser = Outline()
+    parser.feed(html.decode("utf-8"))
+    parser.close()
+    return parser
+
+
+def make(plan: Plan, title: str = "A study") -> tuple[Findings, dict[str, bytes]]:
+    findings = analyse(synthetic.scores(plan), plan.study["analysis"])
+    return findings, build_report(plan, findings, synthetic.provenance(), title=title)
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[Findings, dict[str, bytes]]:
+    return make(synthetic.plan())
+
+
+@pytest.fixture(scope="module")
+def hostile() -> dict[str, bytes]:
+    return make(synthetic.plan(hostile=HOSTILE), title="T" + HOSTILE)[1]
+
+
+def test_files_and_bytes_are_the_same_twice(made: tuple[Findings, dict[str, bytes]]) -> None:
+    again = make(synthetic.plan())[1]
+    assert set(again) == {
+        "report.html", "report.md", "report.json", "estimates.parquet", "cells.parquet",
+        "runs.parquet", "figure-gain.svg", "figure-forest.svg", "figure-heat.svg",
+    }  # fmt: skip
+    assert [name for name in again if again[name] != made[1][name]] == []
+
+
+def test_html_is_balanced_offline_and_without_scripts(
+    made: tuple[Findings, dict[str, bytes]],
+) -> None:
+    html = made[1]["report.html"]
+    page = outline(html)
+    assert (page.wrong, page.open) == ([], [])
+    assert "script" not in page.tags
+    loads = {"src", "href", "xlink:href", "data", "action", "srcset", "poster"}
+    targets = [value for _, name, value in page.attributes if name in loads]
+    assert all(value.startswith(("#", "data:")) for value in targets)
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    assert b"url(http" not in html
+    assert b"@import" not in html
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert ("meta", "content", policy) in page.attributes
+    assert ("html", "lang", "en") in page.attributes
+
+
+def test_figures_have_names_and_unique_ids(made: tuple[Findings, dict[str, bytes]]) -> None:
+    page = outline(made[1]["report.html"])
+    ids = [value for _, name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert [v for tag, name, v in page.attributes if (tag, name) == ("svg", "role")] == ["img"] * 3
+    assert all(v for tag, name, v in page.attributes if (tag, name) == ("svg", "aria-label"))
+    assert page.tags.count("figcaption") == 3
+    heads = page.tags.count("th")
+    assert heads == sum((tag, name) == ("th", "scope") for tag, name, _ in page.attributes)
+    for name in ("gain", "forest", "heat"):
+        assert f'id="{name}-title"'.encode() in made[1][f"figure-{name}.svg"]
+
+
+def test_hostile_names_are_escaped(hostile: dict[str, bytes]) -> None:
+    page = outline(hostile["report.html"])
+    assert (page.wrong, page.open) == ([], [])
+    assert "script" not in page.tags
+    assert "alert(1)" in "".join(page.text)
+    assert "{{ 7*7 }}" in "".join(page.text)
+    for name in ("gain", "forest", "heat"):
+        assert b"<script" not in hostile[f"figure-{name}.svg"]
+    text = hostile["report.md"].decode()
+    assert "<script" not in text
+    assert not re.search(r"(?<!\\)\]\(javascript", text)
+    assert json.loads(hostile["report.json"])["title"] == "T" + HOSTILE
+
+
+def test_markdown_tables_keep_their_columns(hostile: dict[str, bytes]) -> None:
+    widths: list[int] = []
+    for line in [*hostile["report.md"].decode().splitlines(), ""]:
+        if line.startswith("|"):
+            widths.append(len(re.findall(r"(?<!\\)\|", line)))
+        else:
+            assert len(set(widths)) <= 1, line
+            widths = []
+
+
+def test_markdown_escapes() -> None:
+    assert markdown("a|b `c` [d] <e> *f* g_h\ni") == (r"a\|b \`c\` \[d\] &lt;e> \*f\* g\_h i")
+
+
+def test_headline_numbers_are_the_same_everywhere(
+    made: tuple[Findings, dict[str, bytes]],
+) -> None:
+    findings, files = made
+    body = json.loads(files["report.json"], parse_constant=_refuse)
+    text = "".join(outline(files["report.html"]).text)
+    assert body["schema"] == "stiltscale/report/1"
+    assert body["headline"]["sentence"] in text
+    assert markdown(body["headline"]["sentence"]) in files["report.md"].decode()
+    head = body["headline"]["estimate"]
+    assert head["estimate"] == findings.headline.estimate
+    for field in ("estimate", "lo", "hi"):
+        assert wording.number(head[field]) in body["headline"]["sentence"]
+    frame = pl.read_parquet(io.BytesIO(files["estimates.parquet"]))
+    assert frame.height == len(body["estimates"])
+    assert frame["estimate"].to_list() == [row["estimate"] for row in body["estimates"]]
+    for level, row in body["headline"]["levels"].items():
+        span = wording.interval(row["lo"], row["hi"])
+        assert span in text, level
+        assert span in files["figure-forest.svg"].decode()
+
+
+def test_every_score_carries_its_stage(made: tuple[Findings, dict[str, bytes]]) -> None:
+    findings, files = made
+    shown = {v for tag, name, v in outline(files["report.html"]).attributes if name == "title"}
+    assert set(findings.scores["stage"]) <= shown
+
+
+def test_missing_cells_are_blank_and_said() -> None:
+    plan = synthetic.plan()
+    names = views.names(plan)
+    findings = analyse(synthetic.scores(plan), plan.study["analysis"])
+    rows = [
+        [cell.text for cell in row]
+        for row in tables.pair_table(findings, names).rows
+        if row[0].text == "WikiANN"
+    ]
+    squad = 2 + names.intermediates.index("squad")
+    assert [row[squad] for row in rows] == [rows[0][squad], "", rows[2][squad]]
+    assert rows[0][squad].startswith("(")
+    gaps = [[cell.text for cell in row] for row in ledger.missing_table(findings, names).rows]
+    assert ["failed", "oom: 79 GiB of 80 GiB in use"] in [row[-2:] for row in gaps]
+    assert {row[-2] for row in gaps} == {"failed", "missing", "degenerate"}
+
+
+def test_a_language_without_runs_is_blank_in_table_and_figure() -> None:
+    plan = synthetic.plan()
+    scores = synthetic.scores(plan).filter(pl.col("language") != "th")
+    findings = analyse(scores, plan.study["analysis"])
+    names = views.names(plan)
+    row = next(r for r in tables.heat_data(findings, names).rows if r[0].text == "th")
+    assert [cell.text for cell in row[1:]] == ["", "", ""]
+    assert ">th</text>" in figures.heat_figure(findings, names, "heat")
+
+
+def test_two_sizes_say_not_estimable() -> None:
+    _, files = make(synthetic.plan(sizes=2))
+    text = "".join(outline(files["report.html"]).text)
+    assert "not estimable" in text
+    assert not re.search(r"\b(nan|None|inf)\b", text)
+    levels = json.loads(files["report.json"])["headline"]["levels"]
+    assert levels["L3"]["lo"] is None
+
+
+def test_one_size_still_makes_a_report() -> None:
+    _, files = make(synthetic.plan(sizes=1))
+    text = "".join(outline(files["report.html"]).text)
+    assert "not estimable" in text
+    assert not re.search(r"\b(nan|None|inf)\b", text)
+
+
+def test_parquet_frames_are_the_findings(made: tuple[Findings, dict[str, bytes]]) -> None:
+    findings, files = made
+    assert pl.read_parquet(io.BytesIO(files["runs.parquet"])).equals(findings.scores)
+    assert pl.read_parquet(io.BytesIO(files["cells.parquet"])).equals(findings.cells)
+
+
+def test_marks_are_put_and_explained(made: tuple[Findings, dict[str, bytes]]) -> None:
+    text = "".join(outline(made[1]["report.html"]).text)
+    assert re.search(r"\([+−]\d+\.\d\d\)†", text)
+    assert re.search(r"\d‡", text)
+    assert "self-pair: the intermediate" in text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(1_800_000, "1.8M"), (270e6, "270M"), (3.5e9, "3.5B"), (10.7e9, "10.7B"),
+     (999_900_000, "1B"), (950, "950"), (12_345, "12.3k"), (1.2e12, "1.2T")],
+)  # fmt: skip
+def test_parameters(count: float, text: str) -> None:
+    assert wording.parameters(count) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(-0.001, "0.00"), (0.004, "0.00"), (-1.239, "\N{MINUS SIGN}1.24"), (2.0, "+2.00"),
+     (None, ""), (float("nan"), "")],
+)  # fmt: skip
+def test_number(value: float | None, text: str) -> None:
+    assert wording.number(value) == text
+
+
+def test_write_report_leaves_whole_files_only(tmp_path: Path) -> None:
+    write_report({"a.txt": b"1", "b.txt": b"2"}, tmp_path / "new" / "report")
+    assert sorted(p.name for p in (tmp_path / "new" / "report").iterdir()) == ["a.txt", "b.txt"]
+
+
+def _refuse(word: str) -> Mapping[str, Any]:
+    raise AssertionError(f"{word} in report.json")
