@@ -112,10 +112,13 @@ def run(
     ] = None,
 ) -> int:
     """Compile and run what is missing, here; then write the report."""
+    import signal
+
     from compiler.errors import StagesFailed
     from runtime import progress, scheduler
     from runtime.store import Store, status, sweep
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # jobs are asked to stop as by Ctrl-C
     made = _plan(study)
     folder = _write(made, build, store)
     kept = Store((store or build / "store").resolve())

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from runtime import hub
+
 Row = dict[str, Any]
 
 _COLUMNS = {
@@ -19,26 +21,27 @@ _COLUMNS = {
 
 
 class DataInvalid(ValueError):
-    """Rows that are not what the task's definition promises; shows expected against found."""
+    """Data or weights that are not there, or not what the catalog promises; says what is wrong."""
 
 
-def load(task: Mapping[str, Any], split: str, language: str) -> list[Row]:
-    """Return the checked rows of a split in a language.
+def load(task: Mapping[str, Any], split: str, language: str) -> tuple[list[Row], str | None]:
+    """Return the checked rows of a split in a language, and the commit that the hub gave them from.
 
-    Rows by kind: ``sequence_classification`` {id, text, text_pair?, label}, ``token_classification``
-    {id, tokens, tags}, ``retrieval`` {id, source, target}; labels and tags are names. Raises
-    DataInvalid when counts, columns or labels differ from the task's definition.
+    A row has an ``id``, and by kind: ``sequence_classification`` text, text_pair (may be absent),
+    label; ``token_classification`` tokens, tags; ``retrieval`` source, target. Labels and tags are
+    names. Raises DataInvalid when counts, columns or labels differ from the task's definition.
     """
     source = task["source"]
+    commit = None
     if source.get("reader"):
         rows = _from_reader(source, split, language)
     elif source.get("files"):
         rows = _from_file(source, split, language)
     else:
-        rows = _from_hub(source, split, language)
+        rows, commit = _from_hub(source, split, language)
     rows = [_normal(row, task, index) for index, row in enumerate(rows)]
     _check(rows, task, split, language)
-    return rows
+    return rows, commit
 
 
 def fingerprint(rows: Iterable[Row]) -> str:
@@ -80,26 +83,42 @@ def _from_file(source: Mapping[str, Any], split: str, language: str) -> list[Row
     return _renamed(frame.to_dicts(), source.get("columns", {}))
 
 
-def _from_hub(source: Mapping[str, Any], split: str, language: str) -> list[Row]:
+def _from_hub(source: Mapping[str, Any], split: str, language: str) -> tuple[list[Row], str | None]:
     import datasets
 
+    datasets.disable_progress_bars()  # a log is not a terminal
     config = str(source["config"]).replace("{language}", language) if source.get("config") else None
     name = str(source.get("splits", {}).get(split, {"dev": "validation"}.get(split, split)))
-    loaded = datasets.load_dataset(
-        source["hub"], config, split=name, revision=source.get("revision")
-    )
+    address, revision = str(source["hub"]), source.get("revision")
+    try:
+        loaded = datasets.load_dataset(address, config, split=name, revision=revision)
+    except Exception as error:
+        why = hub.trouble("dataset", address, revision, error)
+        if why is None and isinstance(error, ValueError):  # no such configuration or split
+            why = f"the dataset {address} ({config}, {name}) cannot be read: {error}"
+        if why is None:
+            raise
+        raise DataInvalid(why) from error
+    commit = hub.commit_in(loaded.cache_files[0]["filename"]) if loaded.cache_files else None
+    if hub.is_commit(revision) and commit != revision:
+        # Without an answer from the hub the library takes whatever the cache holds.
+        raise DataInvalid(f"the dataset {address}: expected revision {revision}, found {commit}")
     columns = source.get("columns", {})
-    named = {
-        ours: loaded.features[columns.get(ours, ours)].names
-        for ours in ("label",)
-        if isinstance(loaded.features.get(columns.get(ours, ours)), datasets.ClassLabel)
-    }
     rows = _renamed(loaded.to_list(), columns)
-    for row in rows:
-        for column, names in named.items():
+    for ours in ("label", "tags"):
+        feature = loaded.features.get(columns.get(ours, ours))
+        inner = getattr(feature, "feature", feature)
+        if isinstance(inner, datasets.ClassLabel):
             # Labels are mapped by name: the order of a source is not the order of our head.
-            row[column] = names[row[column]] if row[column] >= 0 else None
-    return rows
+            for row in rows:
+                row[ours] = _named(row[ours], inner.names)
+    return rows, commit
+
+
+def _named(value: Any, names: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_named(one, names) for one in value]
+    return names[value] if value is not None and value >= 0 else None
 
 
 def _renamed(rows: list[Row], columns: Mapping[str, str]) -> list[Row]:

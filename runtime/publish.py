@@ -10,9 +10,9 @@ from typing import Any
 
 from compiler.identity import digest
 from compiler.plan import Plan
-from runtime.analysis import analyse
+from runtime.analysis.analyse import analyse
 from runtime.collect import collect
-from runtime.report import build_report, write_report
+from runtime.report.build import build_report, write_report
 from runtime.store import Store
 
 

@@ -18,9 +18,10 @@ FailureClass = Literal["oom", "timeout", "preempted", "diverged", "data", "disk"
 class Record:
     """What one part of a stage left: its result, its files with checksums, and what really ran.
 
-    ``result`` by kind: ``prepare`` {rows, tokens, text_sha256, unknown_share}; ``train`` {steps,
-    loss_first, loss_last, english_dev {metric, value, chance, n}, parameters {total, non_embedding,
-    trained}, tokens_per_second}; ``evaluate`` and ``retrieve`` {metric, value, n, scores {name: value}}, values on a 0-100 scale.
+    ``result`` by kind, values on a 0-100 scale: ``prepare`` {rows, tokens, text_sha256,
+    unknown_share}; ``train`` {steps, loss_first, loss_last, english_dev {metric, value, chance, n},
+    parameters {total, non_embedding, trained}, tokens_per_second}; ``evaluate`` and ``retrieve``
+    {metric, value, n, scores {name: value}}.
     """
 
     stage: str

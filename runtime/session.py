@@ -14,7 +14,7 @@ from torch import nn
 
 from compiler.plan import Plan, Stage
 from runtime.batches import Examples, examples
-from runtime.model import Tagger, dropouts, load_backbone, load_tokenizer, parameter_counts
+from runtime.model import dropouts, load_backbone, load_tokenizer, parameter_counts
 from runtime.store import Store
 
 
@@ -29,7 +29,7 @@ class Session:
     pristine: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     dropouts: dict[str, list[float]] = field(default_factory=dict)
     tokenizers: dict[str, Any] = field(default_factory=dict)
-    scored: tuple[str, Tagger] | None = None
+    loaded: tuple[str, nn.Module] | None = None
 
     def backbone(self, name: str) -> nn.Module:
         """Return a model's backbone with its pretrained weights, every parameter trainable.
@@ -37,7 +37,7 @@ class Session:
         Raises ValueError when it is not of the size that the plan gives it: the size axis of the
         report would be wrong.
         """
-        self.scored = None
+        self.loaded = None
         if name not in self.backbones:
             self.backbones.clear()
             self.pristine.clear()

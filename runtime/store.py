@@ -101,7 +101,7 @@ class Store:
     def writing(self, key: str, part: str) -> Iterator[Path]:
         """Give a temporary folder for a part's files; it is removed when the stage fails."""
         self.folder(key, part)
-        name = f"{key}.{part}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
+        name = f"{key}.{part}.{_host()}.{os.getpid()}.{threading.get_ident()}"
         temporary = self.root / "tmp" / name
         temporary.mkdir(parents=True, exist_ok=False)
         try:
@@ -195,7 +195,7 @@ class Lease:
 
     def text(self) -> str:
         """Say who holds the lease and how far the stage has come."""
-        owner = {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())}
+        owner = {"host": _host(), "pid": os.getpid(), "born": _born(os.getpid())}
         return json.dumps({**owner, "progress": self.progress})
 
     def start(self) -> None:
@@ -224,7 +224,7 @@ class Lease:
     def _ours(self) -> bool:
         try:
             owner = json.loads(self.path.read_text(encoding="utf-8"))
-            return (owner["host"], owner["pid"]) == (socket.gethostname(), os.getpid())
+            return (owner["host"], owner["pid"]) == (_host(), os.getpid())
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -246,7 +246,7 @@ def _abandoned(path: Path) -> bool:
         return False
     try:
         owner = json.loads(text)
-        if owner["host"] == socket.gethostname():
+        if owner["host"] == _host():
             return bool(_born(int(owner["pid"])) != owner["born"])
     except (ValueError, KeyError, TypeError):
         pass  # being written just now, or cut short by a kill: its age decides
@@ -272,6 +272,10 @@ def _born(pid: int) -> str:
     return "alive"
 
 
+def _host() -> str:
+    return socket.gethostname().split(".")[0]
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -279,7 +283,7 @@ def _sha256(path: Path) -> str:
 
 def sweep(store: Store) -> None:
     """Remove temporary folders whose process on this machine is gone."""
-    host = socket.gethostname()
+    host = _host()
     for path in (store.root / "tmp").glob("*"):
         words = path.name.rsplit(".", 3)
         if len(words) == 4 and words[1] == host and words[2].isdigit() and not _born(int(words[2])):

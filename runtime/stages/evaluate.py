@@ -37,11 +37,13 @@ def run(
 def trained_model(session: Session, stage: Stage) -> Tagger:
     """Return the model of a stage's ``weights`` input, loaded once for all its languages."""
     key = stage.inputs["weights"]
-    if session.scored is None or session.scored[0] != key:
+    if session.loaded is None or session.loaded[0] != stage.key:
         backbone = session.backbone(stage.model)
         model = new_model(backbone, stage, session).to(session.accelerator.device)
         found = model.load_state_dict(session.weights(key), strict=False)
         if found.unexpected_keys or "head.weight" in found.missing_keys:
             raise ValueError(f"{key} has weights of another model")
-        session.scored = (key, model)
-    return session.scored[1]
+        session.loaded = (stage.key, model)
+    loaded = session.loaded[1]
+    assert isinstance(loaded, Tagger)
+    return loaded

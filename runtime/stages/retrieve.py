@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from compiler.plan import Stage
 from runtime.batches import pad
-from runtime.model import pool
+from runtime.model import hub_commit, pool
 from runtime.score import nearest, top1
 from runtime.session import Session
 from runtime.stages.train import take_backbone
@@ -26,9 +26,7 @@ def run(
     Depth is a share of the layers, so that sizes of different depth are treated alike.
     """
     tell(part=part)
-    backbone = session.backbone(stage.model)
-    if "weights" in stage.inputs:
-        take_backbone(backbone, session.weights(stage.inputs["weights"]))
+    backbone = encoder(session, stage)
     frame = session.frame(stage.inputs["data"], f"test.{part}")
     source = embed(session, stage, backbone, frame["source_ids"].to_list())
     target = embed(session, stage, backbone, frame["target_ids"].to_list())
@@ -40,6 +38,7 @@ def run(
         folder / "predictions.parquet"
     )
     metric = str(stage.identity["metric"])
+    commit = hub_commit(session.plan.models[stage.model]["checkpoint"])
     sweep = [
         {"depth": round(layer / max(1, layers), 4), **top1(source[layer], target[layer])}
         for layer in range(layers + 1)
@@ -50,13 +49,23 @@ def run(
         "n": len(found),
         "scores": scores,
         "layers": sweep,
-    }
+    } | ({"checkpoint_commit": commit} if commit else {})
+
+
+def encoder(session: Session, stage: Stage) -> nn.Module:
+    """Return the backbone as pretrained or as an intermediate left it, loaded once a stage."""
+    if session.loaded is None or session.loaded[0] != stage.key:
+        backbone = session.backbone(stage.model)
+        if "weights" in stage.inputs:
+            take_backbone(backbone, session.weights(stage.inputs["weights"]))
+        session.loaded = (stage.key, backbone)
+    return session.loaded[1]
 
 
 def embed(
     session: Session, stage: Stage, backbone: nn.Module, sequences: list[list[int]]
 ) -> list[Tensor]:
-    """Return sentence vectors after the embeddings and after each layer: (sentences, width) each."""
+    """Return sentence vectors (sentences, width) after the embeddings and after each layer."""
     how = str(stage.identity["pooling"])
     device = session.accelerator.device
     tokenizer_pad = session.tokenizer(stage.model).pad_token_id or 0

@@ -1,4 +1,4 @@
-"""Trains a model on the English data of one task, from the pretrained weights or another stage's."""
+"""Trains a model on the English data of one task, from pretrained or earlier weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from compiler.plan import Stage
 from runtime.loop import train, trained_state
-from runtime.model import Tagger, dropouts
+from runtime.model import Tagger, dropouts, hub_commit
 from runtime.session import Session
 
 
@@ -51,7 +51,8 @@ def run(
     }
     save_file(state, folder / "weights.safetensors")
     session.accelerator.free_memory()
-    return result
+    commit = hub_commit(session.plan.models[stage.model]["checkpoint"])
+    return result | ({"checkpoint_commit": commit} if commit else {})
 
 
 def new_model(backbone: nn.Module, stage: Stage, session: Session) -> Tagger:

@@ -17,10 +17,10 @@ from markupsafe import Markup
 
 from compiler.plan import Plan
 from compiler.render import templates_folder
-from runtime import captions, figures, ledger, tables, views
-from runtime.analysis import headline_sentence
-from runtime.estimate import Estimate, Findings
-from runtime.wording import LEVELS_PLAIN
+from runtime.analysis.analyse import headline_sentence
+from runtime.analysis.estimate import Estimate, Findings
+from runtime.report import captions, figures, ledger, tables, views
+from runtime.report.wording import LEVELS_PLAIN
 
 SCHEMA = "stiltscale/report/1"
 

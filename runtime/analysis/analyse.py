@@ -8,11 +8,11 @@ from typing import Any
 import polars as pl
 
 from compiler.errors import ReportImpossible
-from runtime.cells import CELL, cells_table, missing_table
-from runtime.estimands import active_sizes, look, primary, sensitivity
-from runtime.estimate import NOT_ESTIMABLE, Estimate, Findings
-from runtime.grid import average_seeds, build
-from runtime.headline import headline_sentence
+from runtime.analysis.cells import CELL, cells_table, missing_table
+from runtime.analysis.estimands import active_sizes, look, primary, sensitivity
+from runtime.analysis.estimate import NOT_ESTIMABLE, Estimate, Findings
+from runtime.analysis.grid import average_seeds, build
+from runtime.analysis.headline import headline_sentence
 
 __all__ = ["Findings", "analyse", "headline_sentence"]
 

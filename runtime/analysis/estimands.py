@@ -7,11 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from runtime import contrasts, slopes
-from runtime.contrasts import Contrast
-from runtime.estimate import NOT_ESTIMABLE, Average, Estimand, Estimate, Level, Scale, judge
-from runtime.grid import Bools, Floats, Grid, Means, average_seeds, rescale, take
-from runtime.intervals import t_interval
+from runtime.analysis import contrasts, slopes
+from runtime.analysis.contrasts import Contrast
+from runtime.analysis.estimate import (
+    NOT_ESTIMABLE,
+    Average,
+    Estimand,
+    Estimate,
+    Level,
+    Scale,
+    judge,
+)
+from runtime.analysis.grid import Bools, Floats, Grid, Means, average_seeds, rescale, take
+from runtime.analysis.intervals import t_interval
 
 SCALES: tuple[Scale, ...] = ("points", "log_error_ratio", "chance_corrected")
 AVERAGES: tuple[Average, ...] = ("zero_shot", "xtreme", "english")

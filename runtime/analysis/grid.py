@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from runtime.estimate import Scale
+from runtime.analysis.estimate import Scale
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.estimate import LARGER, LEVELS, NOT_ESTIMABLE, SMALLER, Estimate, Findings
+from runtime.analysis.estimate import LARGER, LEVELS, NOT_ESTIMABLE, SMALLER, Estimate, Findings
 
 SUBJECT = "the zero-shot gain from English intermediate training"
 

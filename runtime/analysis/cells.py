@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from runtime.grid import DIRECT, Bools, Grid, Means
+from runtime.analysis.grid import DIRECT, Bools, Grid, Means
 
 SELF_PAIR = "self-pair: the arm is trained on the target's own training data"
 NO_RUN = "no run to count"

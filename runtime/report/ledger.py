@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 
 from compiler.plan import Plan
-from runtime.estimate import Findings
-from runtime.tables import Cell, Table, stage_title, words
-from runtime.views import Names
-from runtime.wording import counted, listing, parameters, score, short_key
+from runtime.analysis.estimate import Findings
+from runtime.report.tables import Cell, Table, stage_title, words
+from runtime.report.views import Names
+from runtime.report.wording import counted, listing, parameters, score, short_key
 
 STATUSES = ("finished", "degenerate", "failed", "missing")
 _RUN = ["model", "arm", "target", "seed"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.contrasts import Contrast, contributions
-from runtime.estimate import Level
-from runtime.grid import Bools, Floats, Means
-from runtime.intervals import Spread, satterthwaite
+from runtime.analysis.contrasts import Contrast, contributions
+from runtime.analysis.estimate import Level
+from runtime.analysis.grid import Bools, Floats, Means
+from runtime.analysis.intervals import Spread, satterthwaite
 
 NO_CELLS = "no task and language has scores of both arms at every size"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runtime import figures, views
-from runtime.estimate import NOT_ESTIMABLE, Findings
-from runtime.views import Names
-from runtime.wording import counted, interval, number
+from runtime.analysis.estimate import NOT_ESTIMABLE, Findings
+from runtime.report import figures, views
+from runtime.report.views import Names
+from runtime.report.wording import counted, interval, number
 
 
 def gain_caption(findings: Findings, names: Names) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 
 from compiler.plan import Plan
-from runtime.estimate import Estimate, Findings
-from runtime.wording import parameters
+from runtime.analysis.estimate import Estimate, Findings
+from runtime.report.wording import parameters
 
 ENGLISH = "en"
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from runtime import figures, views
-from runtime.estimate import LEVELS, NOT_ESTIMABLE, Estimate, Findings
-from runtime.views import Names
-from runtime.wording import (
+from runtime.analysis.estimate import LEVELS, NOT_ESTIMABLE, Estimate, Findings
+from runtime.report import figures, views
+from runtime.report.views import Names
+from runtime.report.wording import (
     AVERAGES,
     SCALES,
     counted,

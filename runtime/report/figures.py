@@ -12,10 +12,10 @@ import altair as alt
 import polars as pl
 import vl_convert
 
-from runtime import views
-from runtime.estimate import LEVELS, NOT_ESTIMABLE, Estimate, Findings
-from runtime.views import Names
-from runtime.wording import interval, number, parameters
+from runtime.analysis.estimate import LEVELS, NOT_ESTIMABLE, Estimate, Findings
+from runtime.report import views
+from runtime.report.views import Names
+from runtime.report.wording import interval, number, parameters
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F6A00")
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.estimate import Average
-from runtime.grid import ENGLISH, Bools, Floats, Grid, Means
+from runtime.analysis.estimate import Average
+from runtime.analysis.grid import ENGLISH, Bools, Floats, Grid, Means
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from runtime.estimate import NOT_ESTIMABLE
+from runtime.analysis.estimate import NOT_ESTIMABLE
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 

@@ -1,0 +1,1 @@
+"""From a frame of scores to estimates with their level, interval and verdict."""

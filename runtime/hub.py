@@ -1,0 +1,77 @@
+"""What can be wrong with the Hugging Face hub in one sentence, and which commit was loaded."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def trouble(
+    kind: Literal["model", "dataset"], name: str, revision: str | None, error: Exception
+) -> str | None:
+    """Say what is wrong and what to do; None when the hub is not the cause.
+
+    The libraries wrap the hub's errors in others, so the whole chain is looked at, and the text for
+    what they leave out of it.
+    """
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    chain = list(_chain(error))
+    words = {type(link).__name__ for link in chain}
+    text = " ".join(map(str, chain))
+    page = f"{huggingface_hub.constants.ENDPOINT}/{'datasets/' * (kind == 'dataset')}{name}"
+    what = f"the {kind} {name}"
+    if any(isinstance(x, OSError) and x.errno in (errno.ENOSPC, errno.EDQUOT) for x in chain):
+        return None
+    if "GatedRepoError" in words or "gated dataset" in text:
+        return f"{what} is gated: accept its terms at {page}, then set HF_TOKEN to your token"
+    if "RevisionNotFoundError" in words or "Revision '" in text:
+        return f"{what} has no revision {revision} on the hub: correct `revision` in the catalog"
+    if "RepositoryNotFoundError" in words or "doesn't exist on the Hub" in text:
+        return f"{what} is not on the hub, or private: check its name, or set HF_TOKEN"
+    if huggingface_hub.constants.is_offline_mode():
+        return f"{what} is not in the cache, and HF_HUB_OFFLINE is set: load it once with a network"
+    codes = [
+        link.response.status_code
+        for link in chain
+        if isinstance(link, errors.HfHubHTTPError) and link.response is not None
+    ]
+    if codes:
+        return f"the hub answered {codes[0]} for {what}: run the same command again later"
+    if words & {"ConnectError", "ConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError"}:
+        return f"{what} is not in the cache, and the hub at {page} cannot be reached"
+    return None
+
+
+def cached_commit(name: str, revision: str | None) -> str | None:
+    """Return the commit of a model that was loaded, from where the cache keeps it."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "config.json", revision=revision)
+    return commit_in(found) if isinstance(found, str) else None
+
+
+def commit_in(path: str) -> str | None:
+    """Return the commit that names the folder of a file, None when none does."""
+    name = Path(path).parent.name
+    return name if is_commit(name) else None
+
+
+def is_commit(word: object) -> bool:
+    """Tell whether a revision is a whole commit hash, which names one state of the files."""
+    return isinstance(word, str) and bool(_COMMIT.fullmatch(word))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
