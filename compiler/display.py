@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -21,16 +22,24 @@ def diagnostic_text(diagnostic: Diagnostic) -> str:
     """Return a finding as plain text: place, code, what, the line with a caret, what to do."""
     span = diagnostic.span
     place = f"{span}: " if span else ""
-    lines = [f"{place}{diagnostic.severity} {diagnostic.code}: {diagnostic.message}"]
+    lines = [f"{place}{diagnostic.severity} {diagnostic.code}: {_one_line(diagnostic.message)}"]
     if span and span.text.strip():
         start = max(0, span.column - 60)
         shown = span.text[start : start + 100].replace("\t", " ")
-        caret = " " * (span.column - 1 - start) + "^" * max(1, min(span.width, 100))
+        before = span.column - 1 - start
+        marked = shown[before : before + span.width]
+        caret = " " * cell_len(shown[:before]) + "^" * max(1, cell_len(marked))
         gutter = f"{span.line:5d}"
-        lines += [f"{gutter} | {shown}", f"{' ' * len(gutter)} | {caret[:100]}"]
+        lines += [f"{gutter} | {shown}", f"{' ' * len(gutter)} | {caret}"]
     if diagnostic.hint:
-        lines.append(f"      = {diagnostic.hint}")
+        lines.append(f"      = {_one_line(diagnostic.hint)}")
     return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    """Keep a value that is long or has line breaks from breaking the lines of a finding."""
+    text = text.replace("\n", "\\n").replace("\r", "\\r")
+    return text if len(text) <= 500 else text[:497] + "..."
 
 
 def print_diagnostics(console: Console, diagnostics: Iterable[Diagnostic]) -> None:
@@ -49,7 +58,7 @@ def print_diagnostics(console: Console, diagnostics: Iterable[Diagnostic]) -> No
 
 
 def plan_view(plan: Plan, states: Mapping[str, str] | None = None) -> RenderableType:
-    """Return the plan as tables: the design, the stages, the jobs, and what to know before launch."""
+    """Return the plan as tables: the design, the stages, and what to know before launch."""
     design = Table(
         title=f"{plan.name}: runs by arm and target", box=box.SIMPLE, title_justify="left"
     )

@@ -20,7 +20,10 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A place in a file: 1-based line and column, and the text of that line for display."""
+    """A place in a file: 1-based line and column, and the text of that line for display.
+
+    Line 0 is the file as a whole.
+    """
 
     file: str
     line: int
@@ -29,7 +32,7 @@ class Span:
     width: int = 1
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,10 @@ class Diagnostic:
     hint: str = ""
     span: Span | None = None
 
-    def sort_key(self) -> tuple[int, int, str, str]:
-        """Order by position in the file, then by code, so that output is stable."""
-        line, column = (self.span.line, self.span.column) if self.span else (0, 0)
-        return (line, column, self.code, self.message)
+    def sort_key(self) -> tuple[str, int, int, str, str]:
+        """Order by file and position in it, then by code, so that output is stable."""
+        where = self.span or Span("", 0, 0)
+        return (where.file, where.line, where.column, self.code, self.message)
 
 
 class StiltscaleError(Exception):

@@ -78,7 +78,7 @@ class _Expansion:
             execution=study.hardware.model_dump(),
             notes=tuple(
                 {"code": d.code, "severity": d.severity, "message": d.message}
-                for d in self.resolved.diagnostics
+                for d in sorted(self.resolved.diagnostics, key=lambda d: (d.code, d.message))
             ),
             confounds=tuple(confounds(self.resolved)),
             catalog=dict(sorted(self.resolved.catalog.digests.items())),

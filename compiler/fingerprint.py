@@ -24,7 +24,7 @@ def file_sha256(path: Path) -> str:
                     "error",
                     f"a file that the study needs cannot be read: {error.strerror}",
                     "check the path in the catalog; it is relative to its own YAML file",
-                    Span(str(path), 1, 1),
+                    Span(str(path), 0, 0),
                 )
             ]
         ) from None

@@ -31,7 +31,8 @@ def render(plan: Plan) -> dict[str, str]:
     environment = _environment()
     launch = environment.get_template("launch.sh.j2")
     config = environment.get_template("accelerate.yaml.j2")
-    threads = plan.execution.get("threads") or 1
+    threads = plan.execution.get("threads")
+    exported = [("OMP_NUM_THREADS", threads)] if threads else []
     files = {"plan.json": plan.to_json()}
     for job in plan.jobs:
         if not _SAFE.match(job.name):
@@ -40,10 +41,7 @@ def render(plan: Plan) -> dict[str, str]:
             study=plan.name,
             job=job,
             threads=threads,
-            environment=[
-                ("OMP_NUM_THREADS", threads),
-                ("TOKENIZERS_PARALLELISM", "false"),
-            ],
+            environment=[*exported, ("TOKENIZERS_PARALLELISM", "false")],
         )
         files[f"accelerate/{job.name}.yaml"] = config.render(
             job=job, cpu=plan.execution.get("device") == "cpu"

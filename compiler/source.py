@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -26,13 +26,14 @@ _INT = re.compile(r"[-+]?[0-9]+\Z")
 _BASED = re.compile(r"0(?:o[0-7]+|x[0-9a-fA-F]+)\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _SPECIAL = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z")
+_UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "seq", "map")}
 
 
 class _Loader(yaml.SafeLoader):
     """Composes nodes without YAML 1.1's guesses: every plain scalar stays a string here."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -101,22 +102,24 @@ def parse(text: str, file: str = "study.yaml") -> Document:
         _refuse_deep(text, lines, file)
         node = _compose(text)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        quote = "quoted scalar" in (error.context or "")
+        mark = error.context_mark if quote else error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        what = (error.problem or error.context or "not valid YAML").strip()
+        what, hint = _yaml_words(error, _line(lines, line))
+        span = Span(file, line, column, _line(lines, line))
         raise StudyInvalid(
-            [
-                Diagnostic(
-                    "S004",
-                    "error",
-                    f"this is not valid YAML: {what}",
-                    _yaml_hint(what, _line(lines, line)),
-                    Span(file, line, column, _line(lines, line)),
-                )
-            ]
+            [Diagnostic("S004", "error", f"this is not valid YAML: {what}", hint, span)]
         ) from None
     except yaml.YAMLError as error:
         raise _invalid("S004", file, f"this is not valid YAML: {error}", "") from None
+    except (ValueError, OverflowError):  # PyYAML lets `"\UFFFFFFFF"` and absurd versions through
+        escape = re.search(r"\\U(?!000|0010)[0-9a-fA-F]{8}", text)
+        number = text.count("\n", 0, escape.start()) + 1 if escape else 1
+        span = Span(file, number, 1, _line(lines, number)) if escape else Span(file, 0, 0)
+        what = "this is not valid YAML: a character code or a version is too large"
+        raise StudyInvalid(
+            [Diagnostic("S004", "error", what, "remove the `\\U` or `%` line", span)]
+        ) from None
     if node is None:
         raise _invalid("S003", file, "the file is empty", "start with `study: my-study`")
     spans: dict[Path_, Span] = {}
@@ -156,6 +159,11 @@ class _Walker:
                 self._problem("S006", node, "the aliases expand to too many values", "spell it out")
             return None
         self.spans[path] = self._span(node)
+        if len(path) > MAX_DEPTH:  # the text is flatter than that, so an alias is at work
+            if not any(d.code == "S006" for d in self.problems):
+                what = f"aliases nest the values deeper than {MAX_DEPTH} levels"
+                self._problem("S006", node, what, "spell it out")
+            return None
         if node.tag not in _PLAIN_TAGS:
             tag = node.tag.replace("tag:yaml.org,2002:", "!!")
             self._problem("S007", node, f"the tag {tag} is not allowed here", "remove the tag")
@@ -165,6 +173,7 @@ class _Walker:
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         assert isinstance(node, yaml.ScalarNode)
+        self._printable(node)
         return _scalar(node) if node.style is None else node.value
 
     def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
@@ -174,6 +183,7 @@ class _Walker:
                 self._problem("S007", key_node, "a key must be a plain word", "write `key: value`")
                 continue
             key = str(key_node.value)
+            self._printable(key_node)
             if key in result:
                 first = self.keys[(*path, key)].line
                 self._problem(
@@ -186,6 +196,13 @@ class _Walker:
             self.keys[(*path, key)] = self._span(key_node)
             result[key] = self.value(value_node, (*path, key))
         return result
+
+    def _printable(self, node: yaml.ScalarNode) -> None:
+        """Refuse what an escape in double quotes can smuggle past the check of the file's text."""
+        bad = _UNPRINTABLE.search(node.value)
+        if bad:
+            what = f"the text has a character that is not for texts (U+{ord(bad.group()):04X})"
+            self._problem("S002", node, what, "remove the escape")
 
     def _span(self, node: yaml.Node) -> Span:
         start, end = node.start_mark, node.end_mark
@@ -239,7 +256,7 @@ def _refuse_unparsable(text: str, lines: tuple[str, ...], file: str) -> None:
                     )
                 ]
             )
-    bad = re.search(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
+    bad = _UNPRINTABLE.search(text)
     if bad:
         number = text.count("\n", 0, bad.start()) + 1
         span = Span(file, number, bad.start() - text.rfind("\n", 0, bad.start()))
@@ -268,16 +285,34 @@ def _events(text: str) -> Iterator[yaml.Event]:
     yield from yaml.parse(text, Loader=_Loader)
 
 
-def _yaml_hint(problem: str, line: str) -> str:
+def _yaml_words(error: yaml.MarkedYAMLError, line: str) -> tuple[str, str]:
+    """Say what PyYAML found in an author's words, and what to do."""
+    problem = (error.problem or error.context or "not valid YAML").strip()
+    context = error.context or ""
+    opened = f"line {error.context_mark.line + 1}" if error.context_mark else "a line before"
     if "\t" in line and ("token" in problem or "indent" in problem):
-        return "indent with spaces; YAML does not allow tabs"
+        return "a tab stands where the indentation is", "indent with spaces"
     if "mapping values are not allowed" in problem:
-        return "put quotes around a value that contains `: `, or check the indentation"
+        return (
+            "a `:` where no field can begin",
+            "put quotes around a value that contains `: `, or check the indentation",
+        )
     if "undefined alias" in problem:
-        return "define the anchor (&name) before it is used, or quote the `*`"
-    if "expected the node content" in problem or "document" in problem:
-        return "a study is one document; remove a second `---`"
-    return "check indentation, quotes and brackets on this line and the one before"
+        return problem, "define the anchor (&name) before it is used, or quote the `*`"
+    if "another document" in problem:
+        return "a second document begins here", "a study is one document; remove the `---`"
+    if "while parsing a flow" in context:
+        return problem, f"close the bracket of {opened}, or add the missing comma"
+    if "quoted scalar" in context and "end of" in problem:
+        return "a quote is opened here and not closed", "close it"
+    if "<block end>" in problem:
+        return (
+            "this does not continue what is above it",
+            "indent it like its neighbours; a field is `key: value`",
+        )
+    if "incompatible YAML" in problem:
+        return problem, "remove the line that starts with `%`"
+    return problem, "check indentation, quotes and brackets on this line and the one before"
 
 
 def _line(lines: tuple[str, ...], number: int) -> str:
@@ -291,4 +326,5 @@ def _kind(value: Any) -> str:
 
 
 def _invalid(code: str, file: str, message: str, hint: str) -> StudyInvalid:
-    return StudyInvalid([Diagnostic(code, "error", message, hint, Span(file, 1, 1))])
+    """Return a finding about the file as a whole, which has no line."""
+    return StudyInvalid([Diagnostic(code, "error", message, hint, Span(file, 0, 0))])

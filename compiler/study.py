@@ -175,7 +175,7 @@ class Hardware(Frozen):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     parallel: int = Field(1, gt=0, le=1024, description="Jobs at a time on this machine.")
-    threads: int | None = Field(None, gt=0, description="CPU threads of a job; default: all.")
+    threads: int | None = Field(None, gt=0, description="CPU threads of a job; default: all cores.")
     pack: Literal["target", "seed"] = Field(
         "target",
         description="Stages of a job: one target's training and scoring, or all of a seed.",
@@ -265,7 +265,7 @@ def _task(value: Any) -> Any:
 
 
 def _members(value: Any) -> Any:
-    return {"members": value} if isinstance(value, list) else value
+    return {"members": value} if isinstance(value, (list, tuple)) else value
 
 
 def _choice(value: Any) -> Any:

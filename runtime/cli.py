@@ -153,7 +153,7 @@ def report(study: Study, build: Build = Path("build"), store: StoreAt = None) ->
     """Write the report again, from the store alone."""
     from runtime.store import Store
 
-    made = _plan(study, installed=False)
+    made = _plan_to_report(study, build)
     _report(made, Store(store or build / "store"), build / made.name, _console(), study)
     return 0
 
@@ -163,6 +163,24 @@ def _plan(study: Path, *, installed: bool = True) -> Plan:
     from compiler.expand import expand
 
     return expand(look(study, installed=installed))
+
+
+def _plan_to_report(study: Path, build: Path) -> Plan:
+    """Expand the study; where its local data is gone, take the plan as it was compiled."""
+    from compiler.errors import StudyInvalid
+    from compiler.plan import load
+    from compiler.source import read
+
+    try:
+        return _plan(study, installed=False)
+    except StudyInvalid as error:
+        errors = {d.code for d in error.diagnostics if d.severity == "error"}
+        if not errors <= {"C303", "C304"}:
+            raise
+        compiled = build / str(read(study).value["study"]) / "plan.json"
+        if not compiled.is_file():
+            raise
+        return load(compiled)
 
 
 def _write(made: Plan, build: Path, store: Path | None) -> Path:

@@ -94,7 +94,8 @@ def _from_hub(source: Mapping[str, Any], split: str, language: str) -> tuple[lis
         loaded = datasets.load_dataset(address, config, split=name, revision=revision)
     except Exception as error:
         why = hub.trouble("dataset", address, revision, error)
-        if why is None and isinstance(error, ValueError):  # no such configuration or split
+        odd = (ValueError, datasets.exceptions.SplitsVerificationError)
+        if why is None and isinstance(error, odd):  # say, no such configuration or split
             why = f"the dataset {address} ({config}, {name}) cannot be read: {error}"
         if why is None:
             raise

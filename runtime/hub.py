@@ -35,7 +35,8 @@ def trouble(
         return f"{what} has no revision {revision} on the hub: correct `revision` in the catalog"
     if "RepositoryNotFoundError" in words or "doesn't exist on the Hub" in text:
         return f"{what} is not on the hub, or private: check its name, or set HF_TOKEN"
-    if huggingface_hub.constants.is_offline_mode():
+    absent = words & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError"}
+    if huggingface_hub.constants.is_offline_mode() and (absent or "find cache for" in text):
         return f"{what} is not in the cache, and HF_HUB_OFFLINE is set: load it once with a network"
     codes = [
         link.response.status_code

@@ -66,13 +66,13 @@ def load_backbone(model: Mapping[str, Any]) -> nn.Module:
     disable_progress_bar()  # type: ignore[no-untyped-call]  # a log is not a terminal
 
     name, revision = _address(checkpoint)
-    with _from_hub(name, revision):
+    with _explained(checkpoint):
         config = AutoConfig.from_pretrained(name, revision=revision)
     if layers is not None:
         if layers > config.num_hidden_layers:
             raise ValueError(f"{name} has {config.num_hidden_layers} layers, {layers} were asked")
         config.num_hidden_layers = layers
-    with _from_hub(name, revision):
+    with _explained(checkpoint):
         loaded, info = AutoModel.from_pretrained(
             name,
             revision=revision,
@@ -97,7 +97,7 @@ def load_tokenizer(model: Mapping[str, Any]) -> Any:
     from transformers import AutoTokenizer
 
     name, revision = _address(source)
-    with _from_hub(name, revision):
+    with _explained(source):
         return AutoTokenizer.from_pretrained(name, revision=revision)
 
 
@@ -131,11 +131,12 @@ def _address(source: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 @contextmanager
-def _from_hub(name: str, revision: str | None) -> Iterator[None]:
+def _explained(source: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        why = hub.trouble("model", name, revision, error)
+        name = source.get("hub")
+        why = hub.trouble("model", name, source.get("revision"), error) if name else None
         if why is None:
             raise
         raise DataInvalid(why) from error

@@ -39,7 +39,12 @@ def main(argv: list[str] | None = None) -> int:
         plan = load(words.plan)
         job = next((job for job in plan.jobs if job.name == words.job), None)
         if job is None:
-            raise PlanInvalid("P004", f"the plan has no job {words.job!r}", where=str(words.plan))
+            raise PlanInvalid(
+                "P004",
+                f"the plan has no job {words.job!r}",
+                where=str(words.plan),
+                hint=f"choose from: {', '.join(job.name for job in plan.jobs[:12])}",
+            )
         store = Store(words.store)
         store.prepare()
         return Worker(plan, store, job.stages, job.processes).run()

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from runtime.estimands import look, pooled
-from runtime.estimate import Estimate, Findings
-from runtime.grid import build
+from runtime.analysis.estimands import look, pooled
+from runtime.analysis.estimate import Estimate, Findings
+from runtime.analysis.grid import build
 
 PLAN = {"size_axis": "non_embedding", "margin": 1.0, "degenerate": "exclude"}
 Score = Callable[[str, str, str, str, int], float]

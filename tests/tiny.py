@@ -1,4 +1,4 @@
-"""A study small enough for tests: random models of a few thousand weights, and made-up languages."""
+"""A study small enough for tests: random models of some thousand weights, made-up languages."""
 
 from __future__ import annotations
 
@@ -89,9 +89,7 @@ def rows(kind: str, language: str, count: int, seed: int) -> list[dict[str, Any]
         elif kind == "tags":
             made.append({"id": str(number), "tokens": tokens, "tags": ["O", "B-colour", "B-thing"]})
         else:
-            made.append(
-                {"id": str(number), "source": text, "target": f"{verb} {colour} {thing}"}
-            )
+            made.append({"id": str(number), "source": text, "target": f"{verb} {colour} {thing}"})
     return made
 
 

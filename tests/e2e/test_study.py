@@ -105,7 +105,9 @@ def test_a_language_and_a_seed_run_only_what_is_new(tmp_path: Path) -> None:
     assert work(plan_of(study), store) == 0
     before = records(store)
 
-    write_study(tmp_path, seeds=[1], targets=["colours", "pairs"], languages=["en", "de", "fr", "ru"])
+    write_study(
+        tmp_path, seeds=[1], targets=["colours", "pairs"], languages=["en", "de", "fr", "ru"]
+    )
     assert work(plan_of(study), store) == 0
     language = records(store)
     assert {k: language[k] for k in before} == before, "an old record was written again"
@@ -221,8 +223,10 @@ def test_two_runs_on_one_store_do_nothing_twice(tmp_path: Path) -> None:
     both = [
         subprocess.Popen(
             [*cli(study)[:-1], str(tmp_path / name), "--store", str(tmp_path / "store")],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         for name in ("one", "two")
     ]
     for process in both:

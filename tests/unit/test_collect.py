@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from compiler.plan import Kind, Plan, Run, Stage
-from runtime.analysis import analyse
+from runtime.analysis.analyse import analyse
 from runtime.collect import SCORES, collect, degeneracy
 from runtime.records import Failure, Record
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runtime.estimands import View, look, pooled
-from runtime.grid import Floats, Grid
+from runtime.analysis.estimands import View, look, pooled
+from runtime.analysis.grid import Floats, Grid
 
 STUDIES = 2000
 X = np.log10([2.7e8, 5.5e8, 3.5e9, 1.07e10])

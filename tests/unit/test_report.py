@@ -15,10 +15,10 @@ import pytest
 from unit import synthetic
 
 from compiler.plan import Plan
-from runtime import figures, ledger, tables, views, wording
-from runtime.analysis import analyse
-from runtime.estimate import Findings
-from runtime.report import build_report, markdown, write_report
+from runtime.analysis.analyse import analyse
+from runtime.analysis.estimate import Findings
+from runtime.report import figures, ledger, tables, views, wording
+from runtime.report.build import build_report, markdown, write_report
 
 HOSTILE = ' <script>alert(1)</script> | `x` [y](javascript:z) "q" \' & {{ 7*7 }}'
 VOID = {"meta", "link", "br", "img", "hr"}

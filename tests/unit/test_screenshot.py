@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from unit import synthetic
 
-from runtime.analysis import analyse
-from runtime.report import build_report, write_report
+from runtime.analysis.analyse import analyse
+from runtime.report.build import build_report, write_report
 
 BROWSER = shutil.which("chromium")
 FLAGS = (

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from scoretables import PLAN, noisy, slope
 
-from runtime.analysis import analyse, headline_sentence
-from runtime.estimate import judge
-from runtime.grid import average_seeds
-from runtime.intervals import Spread, satterthwaite, t_interval, tost
+from runtime.analysis.analyse import analyse, headline_sentence
+from runtime.analysis.estimate import judge
+from runtime.analysis.grid import average_seeds
+from runtime.analysis.intervals import Spread, satterthwaite, t_interval, tost
 
 # --- verdicts and intervals ------------------------------------------------------------------
 

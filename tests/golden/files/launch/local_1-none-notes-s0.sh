@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Study files, job local_1-none-notes-s0: 2 stages in one process group.
+#   train-notes-local_1-s0-v1-71a68c72dd
+#   evaluate-notes-local_1-s0-v1-6e9ccda3de
+# It reads what these jobs leave in the store: prepare-local
+set -euo pipefail
+root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
+# shellcheck source=/dev/null
+source "$root/env.sh" # PYTHON and STORE
+export TOKENIZERS_PARALLELISM=false
+exec "$PYTHON" -m accelerate.commands.launch \
+  --config_file "$root/accelerate/local_1-none-notes-s0.yaml" \
+--quiet \
+  --module runtime.worker \
+  --plan "$root/plan.json" --store "$STORE" --job local_1-none-notes-s0
