@@ -1,4 +1,4 @@
-"""Time of `stiltscale --help` and `plan` against an empty Python and an import of torch, in one run."""
+"""Time of `stiltscale --help` and `plan` against an empty Python and an import of torch."""
 
 from __future__ import annotations
 

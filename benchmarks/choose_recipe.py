@@ -23,7 +23,7 @@ from runtime.stages.train import new_model
 from runtime.store import Store
 
 RATES = (3e-4, 6e-4, 1.2e-3)
-SHAPES = ((32, 75), (16, 150))
+SHAPES = ((32, 75), (16, 150), (16, 200))
 
 
 def main() -> None:

@@ -82,10 +82,12 @@ def load_backbone(model: Mapping[str, Any]) -> nn.Module:
             output_loading_info=True,
         )
     wrong = {*info["missing_keys"], *(str(key) for key in info["mismatched_keys"])}
-    wrong = {key for key in wrong if "pooler" not in key}  # we pool ourselves
+    wrong = {key for key in wrong if "pooler" not in key}
     if wrong:
         raise ValueError(f"{name} lacks weights for {', '.join(sorted(wrong)[:5])}")
     backbone: nn.Module = loaded
+    if isinstance(getattr(backbone, "pooler", None), nn.Module):
+        backbone.pooler = None  # type: ignore[assignment]  # we pool ourselves; it would be counted
     return backbone
 
 

@@ -59,7 +59,7 @@ def write_models(folder: Path, layers: tuple[int, ...] = (1, 2)) -> list[dict[st
             vocab_size=len(tokens), hidden_size=16, num_hidden_layers=depth, num_attention_heads=2,
             intermediate_size=32, max_position_embeddings=64,
         )  # fmt: skip
-        model = BertModel(config)
+        model = BertModel(config, add_pooling_layer=False)
         target = folder / f"tiny-{depth}"
         model.save_pretrained(target)
         tokenizer.save_pretrained(target)

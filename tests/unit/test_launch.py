@@ -165,7 +165,7 @@ def test_hostile_paths_arrive_as_they_are(name: str, tmp_path: Path, fixed_catal
     assert words == [
         str(python), "-m", "accelerate.commands.launch",
         "--config_file", str(build / f"accelerate/{job.name}.yaml"),
-        "--num_cpu_threads_per_process", "1", "--quiet", "--module", "runtime.worker",
+        "--quiet", "--module", "runtime.worker",
         "--plan", str(build / "plan.json"), "--store", str(store), "--job", job.name,
     ]  # fmt: skip
     assert sorted(tmp_path.rglob("*")) == before
