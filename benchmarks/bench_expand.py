@@ -7,8 +7,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from compiler.check import Resolved, check
+from compiler.check import check
 from compiler.expand import expand
+from compiler.resolve import Resolved
 
 
 def grown(resolved: Resolved, seeds: int) -> Resolved:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from compiler.check import CONTROL, Goal, Resolved, is_same_data, shared_text
 from compiler.fingerprint import MODEL_FILES, TOKENIZER_FILES, file_sha256, folder_sha256
 from compiler.identity import digest, slug, stage_key
 from compiler.plan import Job, Kind, Plan, Run, Stage
+from compiler.resolve import CONTROL, Goal, Resolved
+from compiler.rules import is_same_data, shared_text
 from compiler.study import Arm, Checkpoint, Model, Task, Training
 
 RETRIEVAL_LENGTH = 512

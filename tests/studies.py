@@ -7,9 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from compiler.check import Resolved, check
+from compiler.check import check
 from compiler.expand import expand
 from compiler.plan import Plan
+from compiler.resolve import Resolved
 
 SMALL: dict[str, Any] = {
     "study": "small",

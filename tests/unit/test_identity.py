@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import SMALL, plan_of, resolved
 
-from compiler.check import Resolved
 from compiler.expand import expand
 from compiler.identity import canonical, digest, slug, stage_key
 from compiler.plan import Plan
+from compiler.resolve import Resolved
 from compiler.study import Training
 
 pytestmark = pytest.mark.usefixtures("fixed_catalog")

@@ -1,0 +1,47 @@
+"""Every code of a finding about a study: how grave it is, and what it means."""
+
+from __future__ import annotations
+
+from compiler.errors import Severity
+
+CODES: dict[str, tuple[Severity, str]] = {
+    "S001": ("error", "The file cannot be read."),
+    "S002": ("error", "The file is not text of a sensible size in UTF-8."),
+    "S003": ("error", "The file holds no mapping of fields."),
+    "S004": ("error", "The file is not valid YAML."),
+    "S005": ("error", "A key stands twice in one mapping."),
+    "S006": ("error", "The values are nested too deep, or aliases expand to too many."),
+    "S007": ("error", "A tag, or a key that is not a plain word."),
+    "S008": ("error", "A merge conflict was left in the file."),
+    "S011": ("error", "There is no such field."),
+    "S012": ("error", "A field is missing."),
+    "S013": ("error", "A value is not of the kind or in the range that its field asks for."),
+    "C001": ("error", "The catalog folder is none."),
+    "C101": ("error", "There is no such model family."),
+    "C102": ("error", "The family has no such size."),
+    "C103": ("error", "There is no such task."),
+    "C104": ("error", "Something is listed twice."),
+    "C105": ("error", "No task has this language."),
+    "C106": ("error", "The task has no data in this language."),
+    "C107": ("note", "A target is not scored in some of the study's languages."),
+    "C108": ("error", "No language is left to score a target in."),
+    "C109": ("warning", "A target is not scored in English."),
+    "C110": ("error", "The control arm is listed, which is always there."),
+    "C111": ("error", "A task without a training set is listed as intermediate."),
+    "C112": ("error", "An intermediate task has no English data."),
+    "C113": ("error", "There is no such recipe."),
+    "C114": ("error", "The recipe changes something that this study does not have."),
+    "C115": ("error", "The settings of a training contradict each other."),
+    "C201": ("note", "An arm is not run before the target that is the same task."),
+    "C202": ("warning", "An arm trains on the target's own training data (self-pair)."),
+    "C203": ("note", "An arm and a target are made from the same English sentences."),
+    "C204": ("warning", "One size: there is no size effect to estimate."),
+    "C205": ("note", "Two sizes: a difference, and nothing about other checkpoints."),
+    "C206": ("warning", "One seed: no interval for new seeds."),
+    "C207": ("warning", "One trained target: no claim about new tasks."),
+    "C208": ("warning", "A model of the hub without a pinned revision."),
+    "C301": ("error", "A package that the study needs is not installed."),
+    "C302": ("error", "A package is installed in another version than the catalog describes."),
+    "C303": ("error", "A local file that the study needs is not there."),
+    "C304": ("error", "A task of local files names none for a split that is needed."),
+}
