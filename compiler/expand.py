@@ -24,8 +24,9 @@ RETRIEVAL_DEPTH = 1.0
 def expand(resolved: Resolved) -> Plan:
     """Return the plan of a study. Pure but for hashing the local files that the study names.
 
-    The control arm ``none`` comes first; a stage that several cells need appears once. Runs are
-    ordered by seed, then size, so that a study stopped early is still balanced over sizes.
+    The control arm ``none`` comes first; a stage that several cells need appears once. Jobs are
+    ordered by seed, so that a study stopped early is still balanced over sizes, and within a seed
+    from the largest size to the smallest, so that no long job is left for the end.
     """
     return _Expansion(resolved).plan()
 
@@ -38,6 +39,8 @@ class _Expansion:
     stages: dict[str, Stage] = field(default_factory=dict)
     jobs: dict[str, list[str]] = field(default_factory=dict)
     placed: dict[str, str] = field(default_factory=dict)
+    block: tuple[int, int] = (0, 0)
+    ranks: dict[str, tuple[int, int]] = field(default_factory=dict)
     model_ids: dict[str, str] = field(default_factory=dict)
     hashes: dict[Path, str] = field(default_factory=dict)
     folders: dict[tuple[Path, tuple[str, ...]], str] = field(default_factory=dict)
@@ -46,8 +49,9 @@ class _Expansion:
         study = self.resolved.study
         arms = [Arm(name=CONTROL, task=CONTROL), *study.intermediate]
         runs: list[Run] = []
-        for seed in study.seeds:
+        for number, seed in enumerate(study.seeds):
             for model in self.resolved.models:
+                self.block = (number, -model.parameters.non_embedding)
                 for arm in arms:
                     for goal in self.resolved.goals:
                         run = self.run(model, arm, goal, seed)
@@ -225,6 +229,7 @@ class _Expansion:
                 key, kind, model.name, task.task, identity, dict(inputs), parts
             )
             self.jobs.setdefault(job, []).append(key)
+            self.ranks.setdefault(job, (-1, 0) if kind == "prepare" else self.block)
             self.placed[key] = job
         elif set(parts) - set(known.parts):
             merged = tuple(dict.fromkeys((*known.parts, *parts)))
@@ -240,7 +245,7 @@ class _Expansion:
                 for upstream in self.stages[key].inputs.values()
             } - {name}
             result.append(Job(name, tuple(keys), tuple(sorted(needs))))
-        return tuple(sorted(result, key=lambda job: not job.name.startswith("prepare-")))
+        return tuple(sorted(result, key=lambda job: self.ranks[job.name]))
 
     def _job_name(self, model: Model, arm: Arm, goal: Goal | None, seed: int) -> str:
         if self.resolved.study.hardware.pack == "seed":
