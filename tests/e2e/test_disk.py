@@ -1,4 +1,4 @@
-"""A full disk: the reason is said, nothing that was finished is lost, and the study goes on later."""
+"""A full disk: the reason is said, nothing finished is lost, and the study goes on later."""
 
 from __future__ import annotations
 
