@@ -39,9 +39,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "C205": ("note", "Two sizes: a difference, and nothing about other checkpoints."),
     "C206": ("warning", "One seed: no interval for new seeds."),
     "C207": ("warning", "One trained target: no claim about new tasks."),
-    "C208": ("warning", "A model of the hub without a pinned revision."),
+    "C208": ("warning", "A model or data set of the hub without a pinned revision."),
     "C301": ("error", "A package that the study needs is not installed."),
     "C302": ("error", "A package is installed in another version than the catalog describes."),
     "C303": ("error", "A local file that the study needs is not there."),
+    "C305": ("error", "A task names a reader that there is none of."),
     "C304": ("error", "A task of local files names none for a split that is needed."),
 }

@@ -11,6 +11,7 @@ from compiler.catalog import Catalog
 from compiler.resolve import Goal, Say
 from compiler.source import Path_
 from compiler.study import Model, Study, Task
+from compiler.validate import suggest
 
 
 def packages(
@@ -23,14 +24,18 @@ def packages(
     """Say which installed packages are missing or of another version."""
     needed: dict[tuple[str, str], Path_] = {}
     for model in models:
-        for item in model.checkpoint.packages.items():
-            needed.setdefault(item, ("models",))
+        for source in (model.checkpoint, model.tokenizer):
+            for item in source.packages.items() if source else ():
+                needed.setdefault(item, ("models",))
     for index, arm in enumerate(study.intermediate):
         task = catalog.tasks.get(arm.task)
         for item in task.source.packages.items() if task else ():
             needed.setdefault(item, ("intermediate", index))
+        if task:
+            _reader(task, ("intermediate", index), say)
     order = {t.task: i for i, t in enumerate(study.targets)}
     for goal in goals:
+        _reader(goal.task, ("targets", order[goal.task.task]), say)
         for item in goal.task.source.packages.items():
             needed.setdefault(item, ("targets", order[goal.task.task]))
     for (package, version), path in sorted(needed.items()):
@@ -51,6 +56,20 @@ def packages(
                 f"pip install '{package}=={version}'",
                 path,
             )
+
+
+def _reader(task: Task, path: Path_, say: Say) -> None:
+    """Say when a task names a reader that there is none of; none is imported for that."""
+    name = task.source.reader
+    folder = Path(__file__).parent.parent / "runtime" / "sources"
+    if name is not None and not (folder / f"{name}.py").is_file():
+        known = [f.stem for f in folder.glob("*.py") if not f.stem.startswith("_")]
+        say(
+            "C305",
+            f"the task `{task.task}` names the reader `{name}`, which there is none of",
+            suggest(name, known),
+            path,
+        )
 
 
 def files(

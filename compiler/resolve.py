@@ -241,7 +241,7 @@ def recipes(
         say(
             "C115",
             f"the recipe for {', '.join(f'`{t}`' for t in tasks)} {reason}",
-            "give either `steps` or `epochs`",
+            "give either `steps` or `epochs`, and `evaluate_every` where a score decides",
             ("recipe",),
         )
     return result
@@ -261,4 +261,6 @@ def _training(layers: list[TrainingChange | None]) -> Training:
         raise ValueError("has neither `steps` nor `epochs`")
     if training.steps is not None and training.epochs is not None:
         raise ValueError("has both `steps` and `epochs`")
+    if training.selection == "best_english_dev" and training.evaluate_every is None:
+        raise ValueError("keeps the best English dev score and has no `evaluate_every`")
     return training

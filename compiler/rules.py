@@ -151,3 +151,12 @@ def design(study: Study, models: tuple[Model, ...], goals: tuple[Goal, ...], say
                 "give the commit hash",
                 ("models", index),
             )
+    for index, goal in enumerate(goals):
+        if goal.task.source.hub and not goal.task.source.revision:
+            say(
+                "C208",
+                f"the data of `{goal.task.task}` has no `revision`: the hub's newest commit is "
+                "used, and the key does not pin it",
+                "give the commit hash in a task file of your own catalog",
+                ("targets", index),
+            )
