@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
 import re
 import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jinja2
@@ -49,9 +52,40 @@ def render(plan: Plan) -> dict[str, str]:
     return files
 
 
-def machine(python: str, store: Path) -> str:
-    """Return ``env.sh``: the interpreter and the store on this machine, both overridable."""
-    return _environment().get_template("env.sh.j2").render(python=python, store=str(store))
+def machine(python: str, store: Path, folder: Path) -> str:
+    """Return ``env.sh``: the interpreter and the store on this machine, both overridable.
+
+    A store beside ``folder``, where the scripts go, is named as such, so that both can be moved.
+    """
+    beside = (folder.parent / "store").resolve() == store.resolve()
+    template = _environment().get_template("env.sh.j2")
+    return template.render(python=python, store=str(store), beside=beside)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing to a study's folder while this one works with it.
+
+    Raises EnvironmentUnready: E003 when another process has it, E001 when it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("ab")
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EnvironmentUnready(
+                "E003",
+                "another `stiltscale run` is using this folder",
+                where=str(folder),
+                hint="wait until it has ended, or choose another folder with --build",
+            ) from error
+        except OSError:
+            pass  # a file system without locks
+        yield
 
 
 def write(files: Mapping[str, str], folder: Path) -> list[Path]:
@@ -88,25 +122,28 @@ def atomic_write(path: Path, content: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise
 
 
 def unwritable(folder: Path, error: OSError) -> EnvironmentUnready:
     """Say why a folder cannot be written, and what to do; nothing that was there is lost."""
-    if error.errno in (28, 122):  # ENOSPC, EDQUOT
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return EnvironmentUnready(
             "E002",
             "there is no space left on the disk",
             where=str(folder),
             hint="free some space, or choose another folder with --build; finished stages are kept",
         )
+    in_the_way = error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+    first = "move away what lies in its place" if in_the_way else "check the permissions"
     return EnvironmentUnready(
         "E001",
         f"cannot write here: {error.strerror or error}",
         where=str(folder),
-        hint="check the permissions, or choose another folder with --build",
+        hint=f"{first}, or choose another folder with --build",
     )
 
 

@@ -89,8 +89,12 @@ def plan(study: Study, build: Build = Path("build"), store: StoreAt = None) -> i
 @_verb
 def compile_(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
     """Write plan.json, the launch scripts and their Accelerate configurations."""
+    from compiler.render import alone
+
     made = _plan(study)
-    folder = _write(made, build, store)
+    folder = _folder(made, build, store)
+    with alone(folder):
+        _write(made, folder, build, store)
     _console().print(
         f"{len(made.stages)} stages in {len(made.jobs)} jobs: {folder / 'plan.json'}\n"
         f"run them with `stiltscale run {study}`, or by hand: bash {folder}/launch/<job>.sh",
@@ -114,37 +118,16 @@ def run(
     """Compile and run what is missing, here; then write the report."""
     import signal
 
-    from compiler.errors import StagesFailed
-    from runtime import progress, scheduler
-    from runtime.store import Store, status, sweep
+    from compiler.render import alone
+    from runtime.scheduler import STOPPING
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # jobs are asked to stop as by Ctrl-C
+    for number in STOPPING:  # jobs are asked to stop as by Ctrl-C
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     made = _plan(study)
-    folder = _write(made, build, store)
-    kept = Store((store or build / "store").resolve())
-    kept.prepare()
-    sweep(kept)
-    console = _console()
-    todo = scheduler.unfinished(made, kept)
-    if todo:
-        console.print(f"{made.name}: {len(todo)} of {len(made.jobs)} jobs have work to do")
-        with progress.view(console) as tell:
-            at_once = parallel or int(made.execution["parallel"])
-            scheduler.run(made, folder, kept, at_once, tell)
-    else:
-        console.print(f"{made.name}: all {len(made.stages)} stages are done, nothing to run")
-    states = status(kept, made)
-    bad = [key for key, state in states.items() if state != "done"]
-    if any(state == "done" for state in states.values()):
-        _report(made, kept, folder, console, study)
-    if bad:
-        raise StagesFailed(
-            "F001",
-            _failures(made, kept, states),
-            where=str(folder / "logs"),
-            hint="read the log of its job, mend the cause, and run the same command again",
-        )
-    return 0
+    folder = _folder(made, build, store)
+    with alone(folder):
+        return _run(made, folder, study, build, store, parallel)
 
 
 @app.command()
@@ -154,7 +137,8 @@ def report(study: Study, build: Build = Path("build"), store: StoreAt = None) ->
     from runtime.store import Store
 
     made = _plan_to_report(study, build)
-    _report(made, Store(store or build / "store"), build / made.name, _console(), study)
+    kept = Store(store or build / "store")
+    _report(made, kept, _folder(made, build, store), _console(), study)
     return 0
 
 
@@ -183,13 +167,65 @@ def _plan_to_report(study: Path, build: Path) -> Plan:
         return load(compiled)
 
 
-def _write(made: Plan, build: Path, store: Path | None) -> Path:
+def _folder(made: Plan, build: Path, store: Path | None) -> Path:
+    """Return the folder of a study's output; raises EnvironmentUnready when it is the store's."""
+    from compiler.errors import EnvironmentUnready
+
+    folder, at = build / made.name, store or build / "store"
+    if at.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise EnvironmentUnready(
+            "E006",
+            "the output of the study would lie in the store",
+            where=str(folder),
+            hint="give the study another name, or choose another folder with --build or --store",
+        )
+    return folder
+
+
+def _write(made: Plan, folder: Path, build: Path, store: Path | None) -> None:
     from compiler.render import machine, render, write
 
-    folder = build / made.name
     at = (store or build / "store").resolve()
-    write(render(made) | {"env.sh": machine(sys.executable, at)}, folder)
-    return folder
+    write(render(made) | {"env.sh": machine(sys.executable, at, folder)}, folder)
+
+
+def _run(
+    made: Plan, folder: Path, study: Path, build: Path, store: Path | None, parallel: int | None
+) -> int:
+    from compiler.errors import StagesFailed, StiltscaleError
+    from runtime import progress, scheduler
+    from runtime.store import Store, status, sweep
+
+    _write(made, folder, build, store)
+    kept = Store((store or build / "store").resolve())
+    kept.prepare()
+    sweep(kept)
+    console = _console()
+    codes: dict[str, int] = {}
+    todo = scheduler.unfinished(made, kept)
+    if todo:
+        console.print(f"{made.name}: {len(todo)} of {len(made.jobs)} jobs have work to do")
+        with progress.view(console) as tell:
+            at_once = parallel or int(made.execution["parallel"])
+            codes = scheduler.run(made, folder, kept, at_once, tell)
+    else:
+        console.print(f"{made.name}: all {len(made.stages)} stages are done, nothing to run")
+    states = status(kept, made)
+    bad = any(state != "done" for state in states.values())
+    try:
+        _report(made, kept, folder, console, study)
+    except StiltscaleError as error:
+        if not bad:
+            raise
+        console.print(f"no report: {error.what}", soft_wrap=True, markup=False, highlight=False)
+    if bad:
+        raise StagesFailed(
+            "F001",
+            _failures(made, kept, states, codes),
+            where=str(folder / "logs"),
+            hint="read the log of its job, mend the cause, and run the same command again",
+        )
+    return 0
 
 
 def _report(made: Plan, store: Any, folder: Path, console: Console, study: Path) -> None:
@@ -199,16 +235,39 @@ def _report(made: Plan, store: Any, folder: Path, console: Console, study: Path)
     console.print(f"report: {written}", soft_wrap=True, markup=False, highlight=False)
 
 
-def _failures(made: Plan, store: Any, states: dict[str, str]) -> str:
+def _failures(made: Plan, store: Any, states: dict[str, str], codes: dict[str, int]) -> str:
     failed = [key for key, state in states.items() if state == "failed"]
     others = sum(state not in ("done", "failed") for state in states.values())
     lines = [f"{len(failed)} of {len(made.stages)} stages failed, {others} did not run"]
     for key in failed[:5]:
         failure = store.failure(key)
-        lines.append(f"  {key}: {failure.failure_class}: {failure.message.splitlines()[0][:200]}")
+        first = f"{failure.failure_class}: {failure.message}".splitlines()[0][:200]
+        lines.append(f"  {key}: {first}" + (f" [{failure.log}]" if failure.log else ""))
     if len(failed) > 5:
         lines.append(f"  and {len(failed) - 5} more")
+    died = _died(made, states, codes)
+    lines += [f"  job {name} ended early, {how}" for name, how in list(died.items())[:5]]
+    if len(died) > 5:
+        lines.append(f"  and {len(died) - 5} more jobs")
     return "\n".join(lines)
+
+
+def _died(made: Plan, states: dict[str, str], codes: dict[str, int]) -> dict[str, str]:
+    """Name the jobs that ended without a word: they failed, and left a stage that could have run.
+
+    A job whose inputs failed elsewhere leaves only stages that could not have run.
+    """
+    from runtime.scheduler import log_of
+
+    found = {}
+    for job in made.jobs:
+        stages = [made.stages[key] for key in job.stages]
+        if not codes.get(job.name) or any(states[stage.key] == "failed" for stage in stages):
+            continue
+        open_ = [stage for stage in stages if states[stage.key] != "done"]
+        if any(all(states[up] == "done" for up in stage.inputs.values()) for stage in open_):
+            found[job.name] = f"exit code {codes[job.name]} [{log_of(job.name)}]"
+    return found
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from compiler.errors import StoreDamaged
@@ -42,7 +42,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the latest attempt at a stage failed; replaced by the next attempt."""
+    """Why the latest attempt at a stage failed; replaced by the next attempt.
+
+    ``log`` is the log of the job, seen from ``build/<study>/``; "" when nobody kept one.
+    """
 
     stage: str
     failure_class: FailureClass
@@ -50,7 +53,6 @@ class Failure:
     when: str
     log: str = ""
     trace: str = ""
-    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Write the failure as indented JSON with its schema."""
@@ -59,7 +61,11 @@ class Failure:
 
 def read_record(text: str, where: str) -> Record:
     """Read a record; raises StoreDamaged when it is not one of this schema."""
-    return Record(**_body(text, where, Record))
+    record = Record(**_body(text, where, Record))
+    for name, output in record.outputs.items():
+        if not isinstance(output, dict) or not {"bytes", "sha256"} <= output.keys():
+            raise StoreDamaged("R001", f"a record lacks the checksum of {name}", where=where)
+    return record
 
 
 def read_failure(text: str, where: str) -> Failure:
@@ -67,19 +73,24 @@ def read_failure(text: str, where: str) -> Failure:
     return Failure(**_body(text, where, Failure))
 
 
-def _body(text: str, where: str, kind: type) -> dict[str, Any]:
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "float": (int, float),
+    "FailureClass": str,
+}
+"""What JSON gives for a field of a type; for all others, which are mappings, a dict."""
+
+
+def _body(text: str, where: str, kind: type[Record] | type[Failure]) -> dict[str, Any]:
     try:
-        body = json.loads(text)
+        body: dict[str, Any] = json.loads(text)
         if body.pop("schema") != SCHEMA:
             raise ValueError("another schema")
-        if set(body) - set(kind.__slots__):  # type: ignore[attr-defined]
-            raise ValueError("unknown fields")
-        kind(**body)
+        made = kind(**body)
+        for part in fields(kind):
+            value = getattr(made, part.name)
+            if not isinstance(value, _TYPES.get(str(part.type), dict)):
+                raise ValueError(f"{part.name} is a {type(value).__name__}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreDamaged(
-            "R001",
-            f"a record cannot be read: {error}",
-            where=where,
-            hint="delete its folder; the stage will run again",
-        ) from error
-    return dict(body)
+        raise StoreDamaged("R001", f"a record cannot be read: {error}", where=where) from error
+    return body

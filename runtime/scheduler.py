@@ -6,14 +6,18 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compiler.errors import EnvironmentUnready
 from compiler.plan import Job, Plan
 from compiler.render import unwritable
+from runtime.lease import born
 from runtime.store import Store
 
 TICK = 0.25
@@ -21,6 +25,9 @@ TICK = 0.25
 
 GRACE = 10.0
 """Seconds that a job has to stop in before it is killed."""
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks a run, or a job of it, to stop."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +61,12 @@ def run(
     active: dict[str, subprocess.Popen[bytes]] = {}
     codes: dict[str, int] = {}
     started = time.monotonic()
-    logs = folder / "logs"
     try:
-        logs.mkdir(parents=True, exist_ok=True)
         while waiting or active:
             for job in list(waiting):
                 if len(active) < parallel and ended.issuperset(job.after):
                     waiting.remove(job)
-                    active[job.name] = launch(folder, logs, job, store)
+                    active[job.name] = launch(folder, job, store)
             for name, process in list(active.items()):
                 if process.poll() is not None:
                     codes[name] = process.returncode
@@ -81,39 +86,84 @@ def run(
             )
             if active:
                 time.sleep(TICK)
-    except OSError as error:
-        raise unwritable(folder, error) from error
     finally:
         stop(active)
     return codes
 
 
-def launch(folder: Path, logs: Path, job: Job, store: Store) -> subprocess.Popen[bytes]:
+def launch(folder: Path, job: Job, store: Store) -> subprocess.Popen[bytes]:
     """Start a job's launch script in a process group of its own, its output in its log."""
-    with (logs / f"{job.name}.log").open("ab") as log:
-        return subprocess.Popen(
-            ["bash", str(folder / "launch" / f"{job.name}.sh")],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, "STORE": str(store.root)},
-        )
+    log, script = folder / log_of(job.name), folder / "launch" / f"{job.name}.sh"
+    own = {
+        "STILTSCALE_PYTHON": sys.executable,
+        "STILTSCALE_STORE": str(store.root),
+        "STILTSCALE_LOG": log_of(job.name),
+        "STILTSCALE_SCHEDULER": f"{os.getpid()}:{born(os.getpid())}",
+    }
+    try:
+        for key in job.stages:  # so that a failure found afterwards is one of this attempt
+            store.forgive(key)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        output = log.open("ab")
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    with output:
+        try:
+            return subprocess.Popen(
+                ["bash", str(script)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=os.environ | own,
+            )
+        except OSError as error:
+            raise EnvironmentUnready(
+                "E005",
+                f"bash cannot be started: {error.strerror or error}",
+                where=str(script),
+                hint="launch scripts need bash on the PATH; finished stages are kept",
+            ) from error
+
+
+def log_of(job: str) -> str:
+    """Return a job's log, seen from the folder of the study."""
+    return f"logs/{job}.log"
 
 
 def stop(active: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    """Ask running jobs to stop, and kill those that have not after the grace period."""
-    for process in active.values():
-        _signal(process, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE
-    for process in active.values():
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+    """Ask running jobs to stop, and kill what is left of them after the grace period."""
+    with _undisturbed():
+        for process in active.values():
+            _signal(process, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE
+        for process in active.values():
+            # The worker is not our child: it may outlive the script that has started it.
+            while _signal(process, 0) and time.monotonic() < deadline:
+                process.poll()
+                time.sleep(0.05)
             _signal(process, signal.SIGKILL)
             process.wait()
 
 
-def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let a second Ctrl-C wait; only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Send a signal to a job's process group; False when no process of it is left."""
+    try:
         os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True

@@ -65,7 +65,7 @@ class Session:
 
     def frame(self, key: str, part: str) -> pl.DataFrame:
         """Return a part of prepared data."""
-        return pl.read_ipc(self.store.folder(key, part) / "data.arrow")
+        return pl.read_ipc(self.store.verified(key, part) / "data.arrow")
 
     def examples(self, stage: Stage, part: str) -> Examples:
         """Return a part of a stage's prepared data as examples with their labels."""
@@ -75,5 +75,5 @@ class Session:
 
     def weights(self, key: str) -> dict[str, torch.Tensor]:
         """Return what a training stage left: every weight that it could change."""
-        path: Path = self.store.folder(key) / "weights.safetensors"
+        path: Path = self.store.verified(key) / "weights.safetensors"
         return load_file(path, device=str(self.accelerator.device))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -16,18 +16,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from compiler.errors import StoreDamaged
+from compiler.errors import EnvironmentUnready, StoreDamaged
 from compiler.plan import Plan, Stage
 from compiler.render import atomic_write, unwritable
+from runtime.lease import Lease, abandoned, born, host, take
 from runtime.records import Failure, Record, read_failure, read_record
 
-HEARTBEAT = 5.0
-"""Seconds between the signs of life of a running stage."""
-
-STALE = 60.0
-"""Seconds without a sign of life after which another machine's lease may be taken over."""
-
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,200}\Z")
+_IN_THE_WAY = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+_NOT_KNOWN_HERE = (errno.EINVAL, errno.ENOTSUP)
 
 
 @dataclass(frozen=True)
@@ -36,9 +33,14 @@ class Store:
 
     A part counts when its folder has a ``record.json``: files are written in ``<root>/tmp`` and
     the folder is moved into place whole, so a killed stage leaves nothing that looks finished.
+    What is damaged counts as missing; it goes to ``<root>/damaged`` when the part is made anew.
     """
 
     root: Path
+    _read: dict[Path, tuple[tuple[int, int], Record | None]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _verified: set[Path] = field(default_factory=set, repr=False, compare=False)
 
     def folder(self, key: str, part: str = "all") -> Path:
         """Return where a part lives; refuses names that could lead out of the store."""
@@ -48,44 +50,75 @@ class Store:
         return self.root / "stages" / key / part
 
     def record(self, key: str, part: str = "all") -> Record | None:
-        """Return the record of a finished part, None when there is none; raises StoreDamaged."""
-        path = self.folder(key, part) / "record.json"
+        """Return the record of a finished part; None when there is none, or none to be trusted.
+
+        It is read once a process as long as the file stays the same. That each output is there
+        with the size it had is looked at each time. Raises EnvironmentUnready when the store
+        cannot be read.
+        """
+        folder = self.folder(key, part)
+        path = folder / "record.json"
         try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
+            found = path.stat()
+            state = (found.st_mtime_ns, found.st_size)
+            known = self._read.get(path)
+            if known is None or known[0] != state:
+                known = self._read[path] = (state, _sound(path, key, part))
+            record = known[1]
+            return record if record is not None and _whole(folder, record) else None
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise StoreDamaged(
-                "R001",
-                f"a record cannot be read: {error}",
-                where=str(path),
-                hint="check the permissions, or delete its folder; the stage will run again",
-            ) from error
-        record = read_record(text, str(path))
-        if (record.stage, record.part) != (key, part):
-            raise StoreDamaged(
-                "R003",
-                "a record lies in another stage's folder",
-                where=str(path),
-                hint="delete its folder; the stage will run again",
-            )
-        return record
+        except OSError as error:
+            raise _unreadable(path, error) from error
 
     def missing(self, stage: Stage) -> tuple[str, ...]:
-        """Return the parts of a stage that have no record yet."""
-        return tuple(
-            part
-            for part in stage.parts
-            if not (self.folder(stage.key, part) / "record.json").is_file()
-        )
+        """Return the parts of a stage that have no record yet, or a damaged one."""
+        return tuple(part for part in stage.parts if self.record(stage.key, part) is None)
+
+    def verified(self, key: str, part: str = "all") -> Path:
+        """Return a part's folder; its files are compared with their checksums once a process.
+
+        Raises StoreDamaged when they differ; the part is then set aside, and so runs again.
+        """
+        folder = self.folder(key, part)
+        if folder in self._verified:
+            return folder
+        record = self.record(key, part)
+        if record is None:
+            raise StoreDamaged("R004", f"{key}/{part} is not finished", where=str(folder))
+        for name, output in record.outputs.items():
+            if _sha256(folder / name) != output["sha256"]:
+                raise StoreDamaged(
+                    "R005",
+                    f"{name} has changed since it was recorded",
+                    where=str(self._move_aside(key, part)),
+                    hint="run the same command again: it is made anew",
+                )
+        self._verified.add(folder)
+        return folder
+
+    def set_aside(self, key: str, part: str) -> Path | None:
+        """Move what lies in the place of a part without counting as finished; say where to."""
+        if self.record(key, part) is not None or not os.path.lexists(self.folder(key, part)):
+            return None
+        return self._move_aside(key, part)
+
+    def _move_aside(self, key: str, part: str) -> Path:
+        aside = self.root / "damaged" / key / f"{part}.{time.time_ns()}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        return self.folder(key, part).rename(aside)
 
     def failure(self, key: str) -> Failure | None:
         """Return why the latest attempt at a stage failed, None when it did not."""
         path = self._failure_path(key)
         try:
             return read_failure(path.read_text(encoding="utf-8"), str(path))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except (StoreDamaged, UnicodeDecodeError):
+            return Failure(key, "code", f"it failed; why cannot be read any more ({path})", "")
+        except OSError as error:
+            raise _unreadable(path, error) from error
 
     def fail(self, failure: Failure) -> None:
         """Keep the reason of a failed attempt, in place of that of an earlier one."""
@@ -101,7 +134,7 @@ class Store:
     def writing(self, key: str, part: str) -> Iterator[Path]:
         """Give a temporary folder for a part's files; it is removed when the stage fails."""
         self.folder(key, part)
-        name = f"{key}.{part}.{_host()}.{os.getpid()}.{threading.get_ident()}"
+        name = f"{key}.{part}.{host()}.{os.getpid()}.{threading.get_ident()}"
         temporary = self.root / "tmp" / name
         temporary.mkdir(parents=True, exist_ok=False)
         try:
@@ -115,23 +148,28 @@ class Store:
 
         Returns the record as it stands in the store: another process's, if that was first.
         """
+        for path in temporary.iterdir():
+            _sync(path)
         outputs = {
             path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
             for path in sorted(temporary.iterdir())
         }
         finished = replace(record, outputs=outputs)
         atomic_write(temporary / "record.json", finished.to_json().encode("utf-8"))
+        _sync(temporary)
         target = self.folder(record.stage, record.part)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.rename(target)
-        except OSError:
+        except OSError as error:
+            if error.errno not in _IN_THE_WAY:
+                raise
             first = self.record(record.stage, record.part)
-            if first is None:  # a leftover without a record is in the way
-                shutil.rmtree(target)
-                temporary.rename(target)
-                first = finished
-            return first
+            if first is not None:
+                return first
+            self.set_aside(record.stage, record.part)
+            temporary.rename(target)
+        _sync(target.parent)
         return finished
 
     def _failure_path(self, key: str) -> Path:
@@ -150,130 +188,56 @@ class Store:
 
     def lease(self, key: str) -> Lease | None:
         """Take the right to run a stage; None while a living process has it."""
-        path = self.root / "leases" / f"{key}.json"
         self.folder(key)
-        for _ in range(3):
-            try:
-                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-            except FileExistsError:
-                if not _abandoned(path):
-                    return None
-                # One of several contenders wins the rename; the others find it gone.
-                grave = path.with_name(f".{path.name}.{os.getpid()}.{time.time_ns()}.stale")
-                with contextlib.suppress(FileNotFoundError):
-                    path.rename(grave)
-                    grave.unlink()
-                continue
-            except OSError as error:
-                raise unwritable(self.root, error) from error
-            lease = Lease(path)
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(lease.text())
-            lease.start()
-            return lease
-        return None
+        try:
+            return take(self.root / "leases" / f"{key}.json")
+        except OSError as error:
+            raise unwritable(self.root, error) from error
 
     def running(self) -> dict[str, Mapping[str, Any]]:
         """Return what each living lease says of its progress, by stage key."""
         found = {}
         for path in sorted((self.root / "leases").glob("*.json")):
             with contextlib.suppress(OSError, ValueError):
-                if not _abandoned(path):
+                if not abandoned(path):
                     found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
         return found
 
 
-@dataclass
-class Lease:
-    """The right to run one stage, kept alive by a thread that touches the lease's file."""
-
-    path: Path
-    progress: dict[str, Any] = field(default_factory=dict)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-    _written: float = 0.0
-
-    def text(self) -> str:
-        """Say who holds the lease and how far the stage has come."""
-        owner = {"host": _host(), "pid": os.getpid(), "born": _born(os.getpid())}
-        return json.dumps({**owner, "progress": self.progress})
-
-    def start(self) -> None:
-        """Begin the heartbeat."""
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-        self._thread.start()
-
-    def tell(self, **progress: Any) -> None:
-        """Note how far the stage has come, for the views that watch the store."""
-        self.progress = progress
-        if time.monotonic() - self._written > 1.0:
-            self._touch()
-
-    def release(self) -> None:
-        """Give the lease back, unless it was taken over meanwhile."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-        if self._ours():
-            self.path.unlink(missing_ok=True)
-
-    def _beat(self) -> None:
-        while not self._stop.wait(HEARTBEAT):
-            self._touch()
-
-    def _ours(self) -> bool:
-        try:
-            owner = json.loads(self.path.read_text(encoding="utf-8"))
-            return (owner["host"], owner["pid"]) == (_host(), os.getpid())
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-
-    def _touch(self) -> None:
-        self._written = time.monotonic()
-        if not self._ours():  # taken over after a long pause: do not take it back
-            return
-        # A lost heartbeat is not worth a stage: the next one may succeed.
-        with contextlib.suppress(OSError):
-            atomic_write(self.path, self.text().encode("utf-8"))
-
-
-def _abandoned(path: Path) -> bool:
-    """Tell whether a lease's owner is gone: dead on this machine, or silent on another."""
+def _sound(path: Path, key: str, part: str) -> Record | None:
+    """Read a record; None when it is damaged or that of another part."""
     try:
-        text = path.read_text(encoding="utf-8")
-        age = time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return False
+        record = read_record(path.read_text(encoding="utf-8"), str(path))
+    except (StoreDamaged, UnicodeDecodeError, IsADirectoryError):
+        return None
+    return record if (record.stage, record.part) == (key, part) else None
+
+
+def _whole(folder: Path, record: Record) -> bool:
+    return all(
+        (folder / name).stat().st_size == output["bytes"] for name, output in record.outputs.items()
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> EnvironmentUnready:
+    return EnvironmentUnready(
+        "E004",
+        f"cannot read here: {error.strerror or error}",
+        where=str(path),
+        hint="check the permissions of the store and its disk, and run the same command again",
+    )
+
+
+def _sync(path: Path) -> None:
+    """Bring a file or the entries of a folder to the disk, where its file system can."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        owner = json.loads(text)
-        if owner["host"] == _host():
-            return bool(_born(int(owner["pid"])) != owner["born"])
-    except (ValueError, KeyError, TypeError):
-        pass  # being written just now, or cut short by a kill: its age decides
-    return age > STALE
-
-
-def _born(pid: int) -> str:
-    """Return when a process was started, '' when there is none; a reused pid differs."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-        state, *rest = stat.rsplit(")", 1)[1].split()
-        return "" if state == "Z" else rest[18]
-    except (OSError, IndexError):
-        pass
-    if Path("/proc/self/stat").exists():
-        return ""
-    try:  # no /proc: macOS
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        pass
-    return "alive"
-
-
-def _host() -> str:
-    return socket.gethostname().split(".")[0]
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NOT_KNOWN_HERE:
+            raise
+    finally:
+        os.close(handle)
 
 
 def _sha256(path: Path) -> str:
@@ -283,10 +247,10 @@ def _sha256(path: Path) -> str:
 
 def sweep(store: Store) -> None:
     """Remove temporary folders whose process on this machine is gone."""
-    host = _host()
+    here = host()
     for path in (store.root / "tmp").glob("*"):
         words = path.name.rsplit(".", 3)
-        if len(words) == 4 and words[1] == host and words[2].isdigit() and not _born(int(words[2])):
+        if len(words) == 4 and words[1] == here and words[2].isdigit() and not born(int(words[2])):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
+import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -14,28 +17,49 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from compiler.errors import PlanInvalid, StiltscaleError
+from compiler.errors import PlanInvalid, StiltscaleError, StoreDamaged
 from compiler.plan import Plan, Stage, load
+from runtime.lease import Lease, born
 from runtime.records import Failure, FailureClass, Record
-from runtime.store import Lease, Store
+from runtime.store import Store
 
 Outcome = Literal["done", "kept", "failed", "blocked", "busy", "waiting"]
 Say = Callable[[str], None]
+
+
+LOOK = 1.0
+"""Seconds between two looks at whether the run that started this job is still there."""
 
 
 class Stopped(BaseException):
     """The process was asked to stop; the stage in hand is given up, what is done is kept."""
 
 
+_asked = threading.Event()
+"""Set when this process was asked to stop: an exception raised inside C code can get lost."""
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run one job; return 0 when all its stages are done, 3 when some are not."""
+    """Run one job; return 0 when all its stages are done, 3 when some are not.
+
+    The code is also left in the file that the launch script names, see its last lines.
+    """
+    code = work(argv)
+    if os.environ.get("STILTSCALE_EXIT_CODE"):
+        with contextlib.suppress(OSError):
+            Path(os.environ["STILTSCALE_EXIT_CODE"]).write_text(f"{code}\n", encoding="utf-8")
+    return code
+
+
+def work(argv: list[str] | None) -> int:
+    """Run one job, and turn what goes wrong into its text and exit code."""
     parser = argparse.ArgumentParser(prog="runtime.worker", description=__doc__)
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--job", required=True)
     words = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, _stop)
     try:
+        listen()
         plan = load(words.plan)
         job = next((job for job in plan.jobs if job.name == words.job), None)
         if job is None:
@@ -73,7 +97,8 @@ class Worker:
         while self.pending:
             moved = False
             for key in list(self.pending):
-                outcome = "blocked" if self.full else self.attempt(self.plan.stages[key])
+                check()
+                outcome = "blocked" if self.full else self.guarded(self.plan.stages[key])
                 if outcomes.get(key) != outcome:
                     _say(f"{outcome:8} {key}")
                 outcomes[key] = outcome
@@ -85,20 +110,30 @@ class Worker:
         bad = sum(outcome in ("failed", "blocked") for outcome in outcomes.values())
         return 3 if bad else 0
 
+    def guarded(self, stage: Stage) -> Outcome:
+        """Attempt a stage; what goes wrong around its parts is its failure, not the job's end."""
+        try:
+            return self.attempt(stage)
+        except Exception as error:
+            self.keep_failure(stage, "all", error)
+            return "failed"
+
     def attempt(self, stage: Stage) -> Outcome:
         """Run the missing parts of a stage whose inputs are there, under its lease."""
-        if not self.store.missing(stage):
+        missing = self.store.missing(stage)
+        if not missing:
             return "kept"
-        ready = [part for part in self.store.missing(stage) if not self.lacking(stage, part)]
+        ready = {part for part in missing if not self.lacking(stage, part)}
         if not ready:
             return self.why_not(stage)
         lease = self.store.lease(stage.key)
         if lease is None:
             return "busy"
         failed = False
-        self.store.forgive(stage.key)
         try:
+            self.store.forgive(stage.key)
             for part in self.store.missing(stage):
+                check()
                 if part not in ready or self.full:
                     continue
                 try:
@@ -120,9 +155,17 @@ class Worker:
         module = {"prepare": prepare, "train": train, "evaluate": evaluate, "retrieve": retrieve}
         if self.session is None:
             self.session = self.open_session()
+        aside = self.store.set_aside(stage.key, part)
+        if aside is not None:
+            _say(f"damaged  {stage.key}/{part} is made anew; what was there: {aside}")
         started, clock = _now(), time.perf_counter()
+
+        def tell(**progress: Any) -> None:
+            check()
+            lease.tell(**progress)
+
         with self.store.writing(stage.key, part) as folder:
-            result = module[stage.kind].run(self.session, stage, part, folder, lease.tell)
+            result = module[stage.kind].run(self.session, stage, part, folder, tell)
             record = Record(
                 stage=stage.key,
                 part=part,
@@ -187,6 +230,7 @@ class Worker:
             failure_class=classify(error),
             message=f"{part}: {type(error).__name__}: {error}"[:2000],
             when=_now(),
+            log=os.environ.get("STILTSCALE_LOG", ""),
             trace=traceback.format_exc()[-8000:],
         )
         _say(f"{failure.failure_class}: {failure.message}")
@@ -213,16 +257,18 @@ def needs(stage: Stage, part: str) -> list[tuple[str, str]]:
 
 def classify(error: Exception) -> FailureClass:
     """Return the class of a failure, which decides whether trying again makes sense."""
-    import torch
+    try:
+        import torch
 
-    from runtime.data import DataInvalid
-    from runtime.loop import Diverged
-
+        from runtime.data import DataInvalid
+        from runtime.loop import Diverged
+    except ImportError:  # which is then the failure
+        return "code"
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return "oom"
     if isinstance(error, Diverged):
         return "diverged"
-    if isinstance(error, DataInvalid):
+    if isinstance(error, (DataInvalid, StoreDamaged)):
         return "data"
     full = (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, OSError) and error.errno in full:
@@ -232,8 +278,38 @@ def classify(error: Exception) -> FailureClass:
     return "oom" if "can't allocate memory" in str(error).lower() else "code"
 
 
+def listen() -> None:
+    """Stop when asked to, and when the `stiltscale run` that started this job is gone.
+
+    A launch script started by hand depends on nobody. What is ignored (nohup) stays ignored.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+    pid, _, start = os.environ.get("STILTSCALE_SCHEDULER", "").partition(":")
+    if pid.isdigit():
+        threading.Thread(target=_watch, args=(int(pid), start), daemon=True).start()
+
+
+def check() -> None:
+    """Raise Stopped when this process was asked to stop."""
+    if _asked.is_set():
+        raise Stopped
+
+
+def _watch(pid: int, start: str) -> None:
+    while born(pid) == start:
+        time.sleep(LOOK)
+    with contextlib.suppress(OSError):  # a full disk must not keep it running
+        _say("the run that started this job is gone")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise Stopped
+    again = _asked.is_set()
+    _asked.set()
+    if not again:  # a second signal must not cut short the tidying up
+        raise Stopped
 
 
 def _now() -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -16,7 +15,7 @@ import polars as pl
 from markupsafe import Markup
 
 from compiler.plan import Plan
-from compiler.render import templates_folder
+from compiler.render import atomic_write, templates_folder, unwritable
 from runtime.analysis.analyse import headline_sentence
 from runtime.analysis.estimate import Estimate, Findings
 from runtime.report import captions, figures, ledger, tables, views
@@ -48,12 +47,13 @@ def build_report(
 
 
 def write_report(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write each file whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        part = folder / f".{name}.{os.getpid()}.part"
-        part.write_bytes(content)
-        part.replace(folder / name)
+    """Write each file whole or not at all; raises EnvironmentUnready when that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            atomic_write(folder / name, content)
+    except OSError as error:
+        raise unwritable(folder, error) from error
 
 
 def markdown(text: object) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from compiler.render import alone
+
 ROOT = Path(__file__).parents[2]
 GOOD = """study: small
 models: {family: xlm-r}
@@ -29,6 +31,7 @@ def stiltscale(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "good.yaml").write_text(GOOD)
     (tmp_path / "bad.yaml").write_text(GOOD.replace("mnli", "mnl"))
+    (tmp_path / "store.yaml").write_text(GOOD.replace("study: small", "study: store"))
     (tmp_path / "file").write_text("not a folder")
     return tmp_path
 
@@ -44,6 +47,9 @@ def folder(tmp_path: Path) -> Path:
         ("check", 2, "Missing argument"),
         ("chek good.yaml", 2, "No such command"),
         ("compile good.yaml --build file/build", 2, "choose another folder with --build"),
+        ("compile store.yaml", 2, "would lie in the store"),
+        ("run store.yaml", 2, "give the study another name"),
+        ("compile good.yaml --store build/small", 2, "would lie in the store"),
     ],
 )
 def test_exit_codes(folder: Path, words: str, code: int, said: str) -> None:
@@ -53,6 +59,18 @@ def test_exit_codes(folder: Path, words: str, code: int, said: str) -> None:
     assert said in (ended.stderr if code else ended.stdout)
     assert "Traceback" not in ended.stderr
     assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("verb", ["compile", "run"])
+def test_a_folder_in_use_is_left_alone(folder: Path, verb: str) -> None:
+    with alone(folder / "build" / "small"):
+        before = sorted(folder.rglob("*"))
+        ended = stiltscale(verb, "good.yaml", cwd=folder)
+        assert ended.returncode == 2
+        assert "E003" in ended.stderr
+        assert sorted(folder.rglob("*")) == before
+        elsewhere = stiltscale("compile", "good.yaml", "--build", "other", cwd=folder)
+        assert elsewhere.returncode == 0, elsewhere.stderr
 
 
 def test_unknown_job(folder: Path) -> None:

@@ -12,7 +12,9 @@ from runtime.data import DataInvalid, load
 from runtime.encode import encode
 
 
-def task(folder: Path, rows: list[dict[str, Any]], labels: list[str], **more: Any) -> dict[str, Any]:
+def task(
+    folder: Path, rows: list[dict[str, Any]], labels: list[str], **more: Any
+) -> dict[str, Any]:
     (folder / "x.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     source = {"files": {"test": "x.jsonl"}, "folder": str(folder)}
     kind = "sequence_classification"

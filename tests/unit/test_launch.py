@@ -13,9 +13,10 @@ import pytest
 from studies import SMALL, plan_of
 
 from compiler.check import check
+from compiler.errors import EnvironmentUnready
 from compiler.expand import expand
 from compiler.plan import Plan
-from compiler.render import machine, render, write
+from compiler.render import alone, machine, render, write
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "specs/studies").glob("*.yaml"))
@@ -23,13 +24,15 @@ STUB = '#!/bin/sh\nfor word in "$0" "$@"; do printf "%s\\0" "$word"; done\n'
 
 
 def compiled(plan: Plan, folder: Path, *, python: str, store: Path) -> Path:
-    write(render(plan) | {"env.sh": machine(python, store)}, folder)
+    write(render(plan) | {"env.sh": machine(python, store, folder)}, folder)
     return folder
 
 
 def launched(script: Path, cwd: Path, **variables: str) -> list[str]:
     """Run a launch script whose Python is a stub, and return the words that it was called with."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHON", "STORE", "CDPATH")}
+    environment = {
+        k: v for k, v in os.environ.items() if k != "CDPATH" and not k.startswith("STILTSCALE_")
+    }
     ended = subprocess.run(
         ["bash", str(script)],
         cwd=cwd, env=environment | variables, capture_output=True, text=True, timeout=30,
@@ -74,7 +77,7 @@ def test_shellcheck_finds_nothing(shipped: tuple[Plan, Path]) -> None:
     words = ["shellcheck", "--enable=all", "--exclude=SC2250,SC2310,SC2312,SC2154", *scripts]
     ended = subprocess.run(words, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (0, "")
-    words = ["shellcheck", "--shell=bash", "--exclude=SC2034", shipped[1] / "env.sh"]
+    words = ["shellcheck", "--shell=bash", "--exclude=SC2034,SC2154", shipped[1] / "env.sh"]
     ended = subprocess.run(words, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (0, "")
 
@@ -175,9 +178,90 @@ def test_the_environment_overrides_env_sh(tmp_path: Path, stub: Path, fixed_cata
     plan = plan_of(SMALL)
     folder = compiled(plan, tmp_path / "build", python="/nowhere", store=Path("/nowhere"))
     script = folder / f"launch/{plan.jobs[0].name}.sh"
-    words = launched(script, tmp_path, PYTHON=str(stub), STORE="/else where")
+    words = launched(script, tmp_path, STILTSCALE_PYTHON=str(stub), STILTSCALE_STORE="/else where")
     assert words[0] == str(stub)
     assert words[words.index("--store") + 1] == "/else where"
+
+
+def test_names_that_others_use_change_nothing(
+    tmp_path: Path, stub: Path, fixed_catalog: Path
+) -> None:
+    plan = plan_of(SMALL)
+    folder = compiled(plan, tmp_path / "build", python=str(stub), store=tmp_path / "at")
+    script = folder / f"launch/{plan.jobs[0].name}.sh"
+    words = launched(script, tmp_path, PYTHON="/nowhere", STORE="/nowhere")
+    assert words[0] == str(stub)
+    assert words[words.index("--store") + 1] == str(tmp_path / "at")
+
+
+def test_a_store_beside_the_scripts_moves_with_them(
+    tmp_path: Path, stub: Path, fixed_catalog: Path
+) -> None:
+    plan = plan_of(SMALL)
+    store = tmp_path / "old" / "store"
+    compiled(plan, tmp_path / "old" / "small", python=str(stub), store=store)
+    (tmp_path / "old").rename(tmp_path / "new")
+    words = launched(tmp_path / f"new/small/launch/{plan.jobs[0].name}.sh", tmp_path)
+    assert words[words.index("--store") + 1] == str(tmp_path / "new" / "store")
+
+
+def test_a_worker_in_the_folder_of_the_caller_is_not_ours(
+    tmp_path: Path, fixed_catalog: Path
+) -> None:
+    foreign = tmp_path / "caller" / "runtime"
+    foreign.mkdir(parents=True)
+    (foreign / "__init__.py").touch()
+    (foreign / "worker.py").write_text("raise SystemExit('the foreign worker ran')\n")
+    (tmp_path / "file").touch()
+    plan = plan_of(SMALL)
+    folder = compiled(
+        plan, tmp_path / "build", python=sys.executable, store=tmp_path / "file" / "store"
+    )
+    script = folder / f"launch/{plan.jobs[0].name}.sh"
+    ended = subprocess.run(
+        ["bash", script], cwd=foreign.parent, capture_output=True, text=True, timeout=60
+    )
+    assert "the foreign worker ran" not in ended.stderr
+    assert "E001" in ended.stderr
+    assert ended.returncode == 2, "the worker's own code, where Accelerate's is 1"
+
+
+@pytest.mark.parametrize(
+    ("worker", "code"),
+    [
+        ('echo 3 > "$STILTSCALE_EXIT_CODE"; exit 1', 3),
+        ('echo 0 > "$STILTSCALE_EXIT_CODE"', 0),
+        ("exit 1", 1),
+        ("kill -9 $$", 137),
+    ],
+    ids=["own code", "success", "no code left", "killed"],
+)
+def test_a_script_returns_the_code_of_its_worker(
+    worker: str, code: int, tmp_path: Path, fixed_catalog: Path
+) -> None:
+    stub = tmp_path / "stub"
+    stub.write_text(f"#!/bin/sh\n{worker}\n")
+    stub.chmod(0o755)
+    plan = plan_of(SMALL)
+    folder = compiled(plan, tmp_path / "build", python=str(stub), store=tmp_path / "store")
+    kept = tmp_path / "temporary"
+    kept.mkdir()
+    ended = subprocess.run(
+        ["bash", folder / f"launch/{plan.jobs[0].name}.sh"],
+        env=os.environ | {"TMPDIR": str(kept)}, capture_output=True, timeout=30,
+    )  # fmt: skip
+    assert ended.returncode == code
+    assert not list(kept.iterdir())
+
+
+def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
+    with alone(tmp_path / "build"):
+        with pytest.raises(EnvironmentUnready, match="E003"), alone(tmp_path / "build"):
+            raise AssertionError("two hold one folder")
+        with alone(tmp_path / "other"):
+            pass
+    with alone(tmp_path / "build"):
+        pass
 
 
 def test_cdpath_does_not_lead_astray(tmp_path: Path, stub: Path, fixed_catalog: Path) -> None:

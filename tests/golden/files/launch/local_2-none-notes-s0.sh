@@ -1,15 +1,24 @@
 #!/usr/bin/env bash
 # Study files, job local_2-none-notes-s0: 2 stages in one process group.
-#   train-notes-local_2-s0-v1-2445bb0326
-#   evaluate-notes-local_2-s0-v1-ce975003a9
+#   train-notes-local_2-s0-v1-c0e5c624d8
+#   evaluate-notes-local_2-s0-v1-43f43a8d6a
 # It reads what these jobs leave in the store: prepare-local
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=/dev/null
-source "$root/env.sh" # PYTHON and STORE
+source "$root/env.sh" # STILTSCALE_PYTHON and STILTSCALE_STORE
+# Without it a folder `runtime` where the script is started would be taken for ours.
+export PYTHONSAFEPATH=1
 export TOKENIZERS_PARALLELISM=false
-exec "$PYTHON" -m accelerate.commands.launch \
+# Accelerate turns every failure into 1, so the worker leaves its own exit code here.
+STILTSCALE_EXIT_CODE="$(mktemp)"
+export STILTSCALE_EXIT_CODE
+trap 'rm -f -- "$STILTSCALE_EXIT_CODE"' EXIT
+code=0
+"$STILTSCALE_PYTHON" -m accelerate.commands.launch \
   --config_file "$root/accelerate/local_2-none-notes-s0.yaml" \
---quiet \
+  --quiet \
   --module runtime.worker \
-  --plan "$root/plan.json" --store "$STORE" --job local_2-none-notes-s0
+  --plan "$root/plan.json" --store "$STILTSCALE_STORE" --job local_2-none-notes-s0 || code=$?
+own="$(cat -- "$STILTSCALE_EXIT_CODE")"
+exit "${own:-$code}" # a worker that was killed has left none

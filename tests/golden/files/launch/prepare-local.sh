@@ -1,15 +1,24 @@
 #!/usr/bin/env bash
 # Study files, job prepare-local: 3 stages in one process group.
-#   prepare-notes-v1-30be6aae5e
-#   prepare-topics-v1-397fb55f4f
-#   prepare-tags-v1-79540f9ca0
+#   prepare-notes-v1-d23195289d
+#   prepare-topics-v1-be19cc7b75
+#   prepare-tags-v1-b63e51a049
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=/dev/null
-source "$root/env.sh" # PYTHON and STORE
+source "$root/env.sh" # STILTSCALE_PYTHON and STILTSCALE_STORE
+# Without it a folder `runtime` where the script is started would be taken for ours.
+export PYTHONSAFEPATH=1
 export TOKENIZERS_PARALLELISM=false
-exec "$PYTHON" -m accelerate.commands.launch \
+# Accelerate turns every failure into 1, so the worker leaves its own exit code here.
+STILTSCALE_EXIT_CODE="$(mktemp)"
+export STILTSCALE_EXIT_CODE
+trap 'rm -f -- "$STILTSCALE_EXIT_CODE"' EXIT
+code=0
+"$STILTSCALE_PYTHON" -m accelerate.commands.launch \
   --config_file "$root/accelerate/prepare-local.yaml" \
---quiet \
+  --quiet \
   --module runtime.worker \
-  --plan "$root/plan.json" --store "$STORE" --job prepare-local
+  --plan "$root/plan.json" --store "$STILTSCALE_STORE" --job prepare-local || code=$?
+own="$(cat -- "$STILTSCALE_EXIT_CODE")"
+exit "${own:-$code}" # a worker that was killed has left none

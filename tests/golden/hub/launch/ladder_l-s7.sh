@@ -1,21 +1,30 @@
 #!/usr/bin/env bash
 # Study hub, job ladder_l-s7: 7 stages in one process group.
-#   train-topics-ladder_l-s7-v1-d1e1595256
-#   evaluate-topics-ladder_l-s7-v1-994cf512b7
-#   retrieve-twins-ladder_l-v1-5afabfa5ee
-#   train-pairs-ladder_l-s7-v1-6f5136da7c
-#   train-topics-after_pairs-ladder_l-s7-v1-6b9cd026da
-#   evaluate-topics-after_pairs-ladder_l-s7-v1-79bf96dd77
-#   retrieve-twins-after_pairs-ladder_l-s7-v1-5a744e5ebf
+#   train-topics-ladder_l-s7-v1-10ffe35405
+#   evaluate-topics-ladder_l-s7-v1-2d981dbba6
+#   retrieve-twins-ladder_l-v1-e52369e82b
+#   train-pairs-ladder_l-s7-v1-212585b01e
+#   train-topics-after_pairs-ladder_l-s7-v1-30a60bf44c
+#   evaluate-topics-after_pairs-ladder_l-s7-v1-2f5bc42503
+#   retrieve-twins-after_pairs-ladder_l-s7-v1-fa719db794
 # It reads what these jobs leave in the store: prepare-ladder
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=/dev/null
-source "$root/env.sh" # PYTHON and STORE
+source "$root/env.sh" # STILTSCALE_PYTHON and STILTSCALE_STORE
+# Without it a folder `runtime` where the script is started would be taken for ours.
+export PYTHONSAFEPATH=1
 export OMP_NUM_THREADS=2
 export TOKENIZERS_PARALLELISM=false
-exec "$PYTHON" -m accelerate.commands.launch \
+# Accelerate turns every failure into 1, so the worker leaves its own exit code here.
+STILTSCALE_EXIT_CODE="$(mktemp)"
+export STILTSCALE_EXIT_CODE
+trap 'rm -f -- "$STILTSCALE_EXIT_CODE"' EXIT
+code=0
+"$STILTSCALE_PYTHON" -m accelerate.commands.launch \
   --config_file "$root/accelerate/ladder_l-s7.yaml" \
---num_cpu_threads_per_process 2 --quiet \
+  --num_cpu_threads_per_process 2 --quiet \
   --module runtime.worker \
-  --plan "$root/plan.json" --store "$STORE" --job ladder_l-s7
+  --plan "$root/plan.json" --store "$STILTSCALE_STORE" --job ladder_l-s7 || code=$?
+own="$(cat -- "$STILTSCALE_EXIT_CODE")"
+exit "${own:-$code}" # a worker that was killed has left none

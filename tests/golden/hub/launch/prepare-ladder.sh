@@ -1,19 +1,28 @@
 #!/usr/bin/env bash
 # Study hub, job prepare-ladder: 6 stages in one process group.
-#   prepare-topics-v1-a93eef96c2
-#   prepare-twins-v1-8003fac094
-#   prepare-pairs-v1-f66cc073cb
-#   prepare-topics-v1-343236f75f
-#   prepare-twins-v1-9eacd85550
-#   prepare-pairs-v1-42ff4c79db
+#   prepare-topics-v1-1af23e67b8
+#   prepare-twins-v1-eb299a1de2
+#   prepare-pairs-v1-03e6efef9b
+#   prepare-topics-v1-ae7f55687d
+#   prepare-twins-v1-52287048ed
+#   prepare-pairs-v1-50ca280e71
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=/dev/null
-source "$root/env.sh" # PYTHON and STORE
+source "$root/env.sh" # STILTSCALE_PYTHON and STILTSCALE_STORE
+# Without it a folder `runtime` where the script is started would be taken for ours.
+export PYTHONSAFEPATH=1
 export OMP_NUM_THREADS=2
 export TOKENIZERS_PARALLELISM=false
-exec "$PYTHON" -m accelerate.commands.launch \
+# Accelerate turns every failure into 1, so the worker leaves its own exit code here.
+STILTSCALE_EXIT_CODE="$(mktemp)"
+export STILTSCALE_EXIT_CODE
+trap 'rm -f -- "$STILTSCALE_EXIT_CODE"' EXIT
+code=0
+"$STILTSCALE_PYTHON" -m accelerate.commands.launch \
   --config_file "$root/accelerate/prepare-ladder.yaml" \
---num_cpu_threads_per_process 2 --quiet \
+  --num_cpu_threads_per_process 2 --quiet \
   --module runtime.worker \
-  --plan "$root/plan.json" --store "$STORE" --job prepare-ladder
+  --plan "$root/plan.json" --store "$STILTSCALE_STORE" --job prepare-ladder || code=$?
+own="$(cat -- "$STILTSCALE_EXIT_CODE")"
+exit "${own:-$code}" # a worker that was killed has left none
