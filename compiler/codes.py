@@ -1,10 +1,11 @@
-"""Every code of a finding about a study: how grave it is, and what it means."""
+"""Every code that a user can meet: how grave it is, and what it means."""
 
 from __future__ import annotations
 
 from compiler.errors import Severity
 
 CODES: dict[str, tuple[Severity, str]] = {
+    "S000": ("error", "The study has errors; each has its own code."),
     "S001": ("error", "The file cannot be read."),
     "S002": ("error", "The file is not text of a sensible size in UTF-8."),
     "S003": ("error", "The file holds no mapping of fields."),
@@ -13,6 +14,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "S006": ("error", "The values are nested too deep, or aliases expand to too many."),
     "S007": ("error", "A tag, or a key that is not a plain word."),
     "S008": ("error", "A merge conflict was left in the file."),
+    "S009": ("error", "A file that the study extends is missing, or they form a circle."),
     "S011": ("error", "There is no such field."),
     "S012": ("error", "A field is missing."),
     "S013": ("error", "A value is not of the kind or in the range that its field asks for."),
@@ -32,6 +34,12 @@ CODES: dict[str, tuple[Severity, str]] = {
     "C113": ("error", "There is no such recipe."),
     "C114": ("error", "The recipe changes something that this study does not have."),
     "C115": ("error", "The settings of a training contradict each other."),
+    "C116": ("error", "There is no such benchmark."),
+    "C117": ("error", "Every arm is exploratory, none is left for the primary estimate."),
+    "C118": ("error", "A step-matched control needs steps that can be counted."),
+    "C119": ("error", "An acknowledged code is none, or no warning."),
+    "C120": ("error", "There is no such device."),
+    "C121": ("error", "The tasks of a mix cannot share a head."),
     "C201": ("note", "An arm is not run before the target that is the same task."),
     "C202": ("warning", "An arm trains on the target's own training data (self-pair)."),
     "C203": ("note", "An arm and a target are made from the same English sentences."),
@@ -40,8 +48,33 @@ CODES: dict[str, tuple[Severity, str]] = {
     "C206": ("warning", "One seed: no interval for new seeds."),
     "C207": ("warning", "One trained target: no claim about new tasks."),
     "C208": ("warning", "A model of the hub without a pinned revision."),
+    "C209": ("note", "The direct arm of a target holds an intermediate training already."),
+    "C210": ("note", "A model is gated on the hub."),
+    "C211": ("warning", "Something is planned and compiled that this version cannot run."),
+    "C212": ("warning", "Two models have the same number of parameters."),
+    "C213": ("warning", "The sizes are tuned differently."),
+    "C214": ("note", "An acknowledged warning did not occur."),
+    "C215": ("warning", "The study, or what it takes from the catalogs, is not as it was locked."),
+    "C216": ("warning", "The analysis plan is not as it was locked."),
     "C301": ("error", "A package that the study needs is not installed."),
     "C302": ("error", "A package is installed in another version than the catalog describes."),
     "C303": ("error", "A local file that the study needs is not there."),
     "C304": ("error", "A task of local files names none for a split that is needed."),
+    "P001": ("error", "The plan cannot be read."),
+    "P002": ("error", "The plan was written by another version."),
+    "P003": ("error", "There is no plan."),
+    "P004": ("error", "The plan has no such job."),
+    "E001": ("error", "A file or folder cannot be written."),
+    "E002": ("error", "There is no space left on the disk."),
+    "E003": ("error", "A file would be overwritten."),
+    "E010": ("error", "This version cannot run a part of the plan."),
+    "E020": ("error", "Something of the hub has no commit that could be found."),
+    "R001": ("error", "A record of the store cannot be read."),
+    "R002": ("error", "A word is not the name of a stage or part."),
+    "R003": ("error", "A record lies in the folder of another stage."),
+    "F001": ("error", "Some stages failed."),
+    "A001": ("error", "The score table lacks columns."),
+    "A002": ("error", "A score has two values."),
+    "A003": ("error", "No score is finished."),
+    "A004": ("error", "A model has no number of parameters."),
 }

@@ -5,34 +5,31 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from compiler.catalog import Catalog
-from compiler.resolve import Goal, Say
+from compiler.entries import Model, Task
+from compiler.resolve import Goal, Say, Treatment
 from compiler.source import Path_
-from compiler.study import Model, Study, Task
 
 
 def packages(
-    study: Study,
-    catalog: Catalog,
-    models: tuple[Model, ...],
-    goals: tuple[Goal, ...],
-    say: Say,
+    models: tuple[Model, ...], arms: tuple[Treatment, ...], goals: tuple[Goal, ...], say: Say
 ) -> None:
     """Say which installed packages are missing or of another version."""
     needed: dict[tuple[str, str], Path_] = {}
     for model in models:
         for item in model.checkpoint.packages.items():
             needed.setdefault(item, ("models",))
-    for index, arm in enumerate(study.intermediate):
-        task = catalog.tasks.get(arm.task)
-        for item in task.source.packages.items() if task else ():
-            needed.setdefault(item, ("intermediate", index))
-    order = {t.task: i for i, t in enumerate(study.targets)}
+    for arm in arms:
+        for task in arm.tasks:
+            for item in task.source.packages.items():
+                needed.setdefault(item, arm.path)
     for goal in goals:
-        for item in goal.task.source.packages.items():
-            needed.setdefault(item, ("targets", order[goal.task.task]))
+        for task in (goal.task, *goal.trains):
+            for item in task.source.packages.items():
+                needed.setdefault(item, goal.path)
     for (package, version), path in sorted(needed.items()):
         try:
             found = importlib.metadata.version(package)
@@ -54,31 +51,31 @@ def packages(
 
 
 def files(
-    study: Study,
-    catalog: Catalog,
     models: tuple[Model, ...],
+    arms: tuple[Treatment, ...],
     goals: tuple[Goal, ...],
-    base_folder: Path,
+    folders: Mapping[str, Path],
+    catalog: Catalog,
     say: Say,
 ) -> None:
-    """Look for the local files that the keys will be made from."""
+    """Say which local files are missing that the keys will be made from.
+
+    ``folders`` gives for each model the folder that its checkpoint's path is relative to.
+    """
     needed: dict[Path, tuple[str, Path_]] = {}
-    for index, arm in enumerate(study.intermediate):
-        task = catalog.tasks.get(arm.task)
-        if task is not None:
-            _data(catalog, task, ("train", "dev"), ("en",), ("intermediate", index), needed, say)
-    order = {t.task: i for i, t in enumerate(study.targets)}
+    for arm in arms:
+        for course in arm.courses:
+            for task in course.tasks:
+                _data(catalog, task, ("train",), (course.language,), arm.path, needed, say)
+                _data(catalog, task, ("dev",), ("en",), arm.path, needed, say)
     for goal in goals:
-        path: Path_ = ("targets", order[goal.task.task])
-        if goal.task.kind != "retrieval":
-            _data(catalog, goal.task, ("train", "dev"), ("en",), path, needed, say)
-        _data(catalog, goal.task, ("test",), goal.languages, path, needed, say)
-    family = study.models.family
-    base = catalog.folder("models", family) if family and models else base_folder
+        for task in goal.trains:
+            _data(catalog, task, ("train", "dev"), ("en",), goal.path, needed, say)
+        _data(catalog, goal.task, ("test",), goal.languages, goal.path, needed, say)
     for index, model in enumerate(models):
         for what, source in (("checkpoint", model.checkpoint), ("tokenizer", model.tokenizer)):
             if source is not None and source.folder is not None:
-                file = base / source.folder / "config.json"
+                file = folders[model.name] / source.folder / "config.json"
                 needed.setdefault(file, (f"the {what} of `{model.name}`", ("models", index)))
     for file, (what, path) in needed.items():
         if not _is_file(file):

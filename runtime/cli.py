@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,6 +25,8 @@ app = typer.Typer(
 Study = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
 Build = Annotated[Path, typer.Option(help="Folder of the output.")]
 StoreAt = Annotated[Path | None, typer.Option("--store", help="Default: BUILD/store.")]
+CatalogAt = Annotated[Path | None, typer.Option("--catalog", help="A folder of your own entries.")]
+TableOrJson = Annotated[Literal["table", "json"], typer.Option("--format", help="How to write it.")]
 
 
 def main() -> None:
@@ -74,15 +76,131 @@ def check(study: Study) -> int:
 
 @app.command()
 @_verb
-def plan(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
+def plan(
+    study: Study,
+    build: Build = Path("build"),
+    store: StoreAt = None,
+    form: Annotated[
+        Literal["table", "json", "mermaid", "dot"],
+        typer.Option("--format", help="Tables, plan.json, or a graph of the stages."),
+    ] = "table",
+    cells: Annotated[
+        bool, typer.Option("--cells", help="One row a cell, separated by tabs.")
+    ] = False,
+) -> int:
     """Show what would run: the design, the stages, what is done already. Nothing is written."""
+    from compiler import formats
     from compiler.display import plan_view
-    from runtime.store import Store, status
+    from runtime.states import states
+    from runtime.store import Store
 
     made = _plan(study)
-    states = status(Store(store or build / "store"), made)
-    _console().print(plan_view(made, states))
+    if cells or form == "table":
+        found, missing = states(Store(store or build / "store"), made)
+        if cells:
+            _out(formats.chunks(formats.cells(made, found, missing)))
+        else:
+            _console().print(plan_view(made, found))
+    elif form == "json":
+        _out([made.to_json()])
+    else:
+        _out([formats.mermaid(made) if form == "mermaid" else formats.dot(made)])
     return 0
+
+
+@app.command()
+@_verb
+def explain(
+    study: Study,
+    stage: Annotated[str, typer.Argument(help="Its key, or a part of it.", show_default=False)],
+    build: Build = Path("build"),
+    store: StoreAt = None,
+) -> int:
+    """Say what made the key of a stage, who needs it, and why it will run again or not."""
+    from compiler.explain import explain as text_of
+    from compiler.explain import find
+    from compiler.plan import load
+    from runtime.states import seen
+    from runtime.store import Store
+
+    made = _plan(study, installed=False)
+    key = find(made, stage)
+    compiled = build / made.name / "plan.json"
+    former = load(compiled) if compiled.is_file() else None
+    _out([text_of(made, key, seen(Store(store or build / "store"), made, key, former))])
+    return 0
+
+
+@app.command()
+@_verb
+def diff(
+    before: Annotated[Path, typer.Argument(help="A study, or a plan.json.", show_default=False)],
+    after: Annotated[Path, typer.Argument(help="What it became.", show_default=False)],
+    build: Build = Path("build"),
+    store: StoreAt = None,
+    form: TableOrJson = "table",
+) -> int:
+    """Compare two studies or plans: what is added, dropped, kept, and re-keyed by which field."""
+    from compiler.diff import compare
+    from compiler.errors import PlanInvalid
+    from compiler.formats import diff_view
+    from runtime.states import seconds
+    from runtime.store import Store
+
+    if before.resolve() == after.resolve():
+        raise PlanInvalid(
+            "P005",
+            "a plan is compared with itself",
+            where=str(before),
+            hint="compile first, change the study, then: stiltscale diff "
+            "build/<study>/plan.json STUDY",
+        )
+    plans = [_study_or_plan(path) for path in (before, after)]
+    found = compare(*plans, seconds(Store(store or build / "store"), plans))
+    _show(diff_view(found), found.body() if form == "json" else None)
+    return 0
+
+
+@app.command()
+@_verb
+def tasks(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
+    """List the tasks of the catalog."""
+    return _list("tasks", catalog, form)
+
+
+@app.command()
+@_verb
+def models(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
+    """List the model families of the catalog, with their sizes."""
+    return _list("models", catalog, form)
+
+
+@app.command()
+@_verb
+def languages(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
+    """List the languages of the catalog."""
+    return _list("languages", catalog, form)
+
+
+@app.command()
+@_verb
+def hardware(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
+    """List the devices of the catalog."""
+    return _list("hardware", catalog, form)
+
+
+@app.command()
+@_verb
+def recipes(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
+    """List the training recipes of the catalog."""
+    return _list("recipes", catalog, form)
+
+
+@app.command()
+@_verb
+def benchmarks(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
+    """List the benchmarks of the catalog."""
+    return _list("benchmarks", catalog, form)
 
 
 @app.command(name="compile")
@@ -116,10 +234,12 @@ def run(
 
     from compiler.errors import StagesFailed
     from runtime import progress, scheduler
+    from runtime.abilities import refuse_unknown
     from runtime.store import Store, status, sweep
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # jobs are asked to stop as by Ctrl-C
     made = _plan(study)
+    refuse_unknown(made)
     folder = _write(made, build, store)
     kept = Store((store or build / "store").resolve())
     kept.prepare()
@@ -168,8 +288,8 @@ def _plan(study: Path, *, installed: bool = True) -> Plan:
 def _plan_to_report(study: Path, build: Path) -> Plan:
     """Expand the study; where its local data is gone, take the plan as it was compiled."""
     from compiler.errors import StudyInvalid
+    from compiler.inherit import read_study
     from compiler.plan import load
-    from compiler.source import read
 
     try:
         return _plan(study, installed=False)
@@ -177,10 +297,53 @@ def _plan_to_report(study: Path, build: Path) -> Plan:
         errors = {d.code for d in error.diagnostics if d.severity == "error"}
         if not errors <= {"C303", "C304"}:
             raise
-        compiled = build / str(read(study).value["study"]) / "plan.json"
+        compiled = build / str(read_study(study).value["study"]) / "plan.json"
         if not compiled.is_file():
             raise
         return load(compiled)
+
+
+def _study_or_plan(path: Path) -> Plan:
+    from compiler.plan import load
+
+    return load(path) if path.suffix == ".json" else _plan(path, installed=False)
+
+
+def _list(kind: str, own: Path | None, form: str) -> int:
+    from compiler import listing
+    from compiler.catalog import load
+    from compiler.errors import EnvironmentUnready
+
+    if own is not None and not own.is_dir():
+        hint = "name a folder that has tasks/, models/ or recipes/"
+        raise EnvironmentUnready(
+            "E011", "there is no such catalog folder", where=str(own), hint=hint
+        )
+    catalog = load(own)
+    console = _console()
+    entries = listing.entries(catalog, kind) if form == "json" else None
+    _show(listing.table(catalog, kind, console.width), entries)
+    return 0
+
+
+def _show(view: Any, body: Any) -> None:
+    """Print a view or, when there is one, a body as JSON; away from a terminal, lines stay whole."""
+    import json
+    import os
+
+    if body is not None:
+        _out([json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n"])
+        return
+    console = _console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 10_000
+    console.print(view)
+
+
+def _out(texts: Iterable[str]) -> None:
+    """Write texts as they are, byte for byte."""
+    for text in texts:
+        typer.echo(text.encode("utf-8"), nl=False)
 
 
 def _write(made: Plan, build: Path, store: Path | None) -> Path:

@@ -1,0 +1,207 @@
+"""Lists the catalogs: every entry with the file that it came from, as rows for table or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from compiler import catalog as catalogs
+from compiler.catalog import Catalog
+from compiler.entries import TaskSource
+
+KINDS = ("tasks", "models", "languages", "hardware", "recipes", "benchmarks")
+
+WIDE = 120
+"""Columns of a terminal from which on a table shows more than the essential."""
+
+Row = dict[str, Any]
+"""Column -> value; the names are those that a table shows, in its order."""
+
+
+def entries(catalog: Catalog, kind: str) -> list[Row]:
+    """Return the entries of one kind whole, each with its file, as JSON can hold them."""
+    return [
+        {"file": file_of(catalog, kind, name), **entry.model_dump(mode="json", exclude_none=True)}
+        for name, entry in _entries(catalog, kind).items()
+    ]
+
+
+def table(catalog: Catalog, kind: str, width: int) -> Table:
+    """Return a table of one kind of entry; a narrow one leaves out what only helps to browse."""
+    rows = _ROWS[kind](catalog)
+    wide = _WIDE_ONLY[kind] if width < WIDE else ()
+    columns = [name for name in (rows[0] if rows else {"file": ""}) if name not in wide]
+    shown = Table(box=box.SIMPLE, title=f"{len(rows)} {kind}", title_justify="left")
+    for name in columns:
+        number = any(isinstance(row[name], int | float) for row in rows)
+        shown.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(_text(row[name])) for name in columns))
+    return shown
+
+
+def file_of(catalog: Catalog, kind: str, name: str) -> str:
+    """Return the file of an entry: ours from `specs/`, an author's as its folder was given."""
+    path = catalog.files.get(f"{kind}/{name}")
+    if path is None:
+        return _language_file(catalog, name) if kind == "languages" else ""
+    ours = catalogs.specs_folder()
+    if path.is_relative_to(ours):
+        return (Path("specs") / path.relative_to(ours)).as_posix()
+    return path.as_posix()
+
+
+def _language_file(catalog: Catalog, code: str) -> str:
+    """Return the file of a language: the author's where it has another entry than ours."""
+    files = [name for name in catalog.digests if name.endswith("languages.yaml")]
+    if len(files) < 2:
+        return "".join(files)
+    return files[catalogs.load().languages.get(code) != catalog.languages[code]]
+
+
+def _entries(catalog: Catalog, kind: str) -> Mapping[str, Any]:
+    found: dict[str, Mapping[str, Any]] = {
+        "tasks": catalog.tasks,
+        "models": catalog.families,
+        "languages": catalog.languages,
+        "hardware": catalog.devices,
+        "recipes": catalog.recipes,
+        "benchmarks": catalog.benchmarks,
+    }
+    return found[kind]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _tasks(catalog: Catalog) -> list[Row]:
+    return [
+        {
+            "task": name,
+            "title": task.title,
+            "kind": task.kind.replace("_", " "),
+            "metric": task.metric,
+            "languages": len(task.languages),
+            "trained on": " + ".join(task.train_on) or ("itself" if task.trains else "-"),
+            "data": _source(task.source),
+            "file": file_of(catalog, "tasks", name),
+        }
+        for name, task in catalog.tasks.items()
+    ]
+
+
+def _source(source: TaskSource) -> str:
+    if source.hub is not None:
+        return f"hub: {source.hub}"
+    return f"reader: {source.reader}" if source.reader is not None else "local files"
+
+
+def _models(catalog: Catalog) -> list[Row]:
+    return [
+        {
+            "family": name,
+            "size": str(model.size) if model.size is not None else "-",
+            "model": model.name,
+            "total": model.parameters.total,
+            "non-embedding": model.parameters.non_embedding,
+            "checkpoint": model.checkpoint.hub or model.checkpoint.folder or model.checkpoint.file,
+            "gated": model.gated,
+            "licence": family.license or "-",
+            "file": file_of(catalog, "models", name),
+        }
+        for name, family in catalog.families.items()
+        for model in family.members
+    ]
+
+
+def _languages(catalog: Catalog) -> list[Row]:
+    used = [set(task.languages) for task in catalog.tasks.values()]
+    return [
+        {
+            "code": code,
+            "name": language.name,
+            "script": language.script,
+            "family": language.family,
+            "ISO 639-3": language.iso639_3,
+            "XLM-R": language.xlm_r,
+            "BLOOM": language.bloom,
+            "tasks": sum(code in languages for languages in used),
+            "file": file_of(catalog, "languages", code),
+        }
+        for code, language in catalog.languages.items()
+    ]
+
+
+def _hardware(catalog: Catalog) -> list[Row]:
+    return [
+        {
+            "device": name,
+            "title": device.title,
+            "GiB": device.memory_gib,
+            "TFLOP/s": ", ".join(f"{k} {v:g}" for k, v in device.tflops.items()) or "-",
+            "GB/s": device.bandwidth_gb_s,
+            "price/h": device.price_per_hour,
+            "file": file_of(catalog, "hardware", name),
+        }
+        for name, device in catalog.devices.items()
+    ]
+
+
+def _recipes(catalog: Catalog) -> list[Row]:
+    rows = []
+    for name, recipe in catalog.recipes.items():
+        defaults = recipe.defaults.model_dump(exclude_none=True)
+        narrower = {"phases": recipe.phases, "tasks": recipe.tasks, "models": recipe.models}
+        rows.append(
+            {
+                "recipe": name,
+                "title": recipe.title,
+                "defaults": ", ".join(f"{k} {_text(v)}" for k, v in defaults.items()) or "-",
+                "changed for": ", ".join(x for of in narrower.values() for x in of) or "-",
+                "file": file_of(catalog, "recipes", name),
+            }
+        )
+    return rows
+
+
+def _benchmarks(catalog: Catalog) -> list[Row]:
+    return [
+        {
+            "benchmark": name,
+            "title": benchmark.title,
+            "tasks": ", ".join(entry.task for entry in benchmark.tasks),
+            "file": file_of(catalog, "benchmarks", name),
+        }
+        for name, benchmark in catalog.benchmarks.items()
+    ]
+
+
+_ROWS: dict[str, Callable[[Catalog], list[Row]]] = {
+    "tasks": _tasks,
+    "models": _models,
+    "languages": _languages,
+    "hardware": _hardware,
+    "recipes": _recipes,
+    "benchmarks": _benchmarks,
+}
+
+_WIDE_ONLY: dict[str, tuple[str, ...]] = {
+    "tasks": ("title", "metric", "trained on", "data"),
+    "models": ("model", "checkpoint", "gated", "licence"),
+    "languages": ("ISO 639-3", "XLM-R", "BLOOM"),
+    "hardware": ("title", "GB/s"),
+    "recipes": ("title",),
+    "benchmarks": ("title",),
+}
