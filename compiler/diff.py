@@ -166,14 +166,12 @@ def identity_changes(old: Stage, new: Stage, before: Plan, after: Plan) -> tuple
         if change.field not in ("model", "tokenizer"):
             found.append(change)
             continue
-        behind = [definition(p, s, change.field) for p, s in ((before, old), (after, new))]
-        inner = [c for c in differing(*behind, change.field) if not c.field.endswith(".folder")]
-        found += inner or [Change(f"{change.field}, the files of its folder", *_ends(change))]
+        left, right = (definition(p, s, change.field) for p, s in ((before, old), (after, new)))
+        opened = differing(left, right, change.field)
+        opened = tuple(c for c in opened if not c.field.endswith(".folder"))
+        unseen = Change(f"{change.field} (the files of its folder)", change.old, change.new)
+        found += opened or (unseen,)
     return tuple(found)
-
-
-def _ends(change: Change) -> tuple[Any, Any]:
-    return change.old, change.new
 
 
 def _plain(value: Any) -> Any:
@@ -339,7 +337,7 @@ def _settings(before: Plan, after: Plan) -> tuple[Change, ...]:
             for name in ("models", "arms", "tasks", "recipes")
         }
         sides.append({"study": study, "execution": plan.execution, **tables})
-    found = differing(*sides)
+    found = differing(sides[0], sides[1])
     return tuple(change for change in found if not change.field.endswith(".folder"))
 
 
@@ -348,10 +346,10 @@ def _costs(
 ) -> tuple[tuple[Cost, ...], int]:
     """Return the cost of what is to do, and how many of its parts the store has already."""
     taken: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for key, parts in seconds.items():
+    for key, by_part in seconds.items():
         stage = after.stages.get(key) or before.stages.get(key)
         if stage is not None:
-            taken[(stage.kind, stage.model)] += parts.values()
+            taken[(stage.kind, stage.model)] += by_part.values()
     stored = 0
     missing: Counter[tuple[str, str]] = Counter()
     for key, parts in todo.items():

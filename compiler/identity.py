@@ -11,6 +11,11 @@ from typing import Any
 SCHEME = 1
 """Raised whenever the way keys are made changes; it is hashed, and visible in every key."""
 
+PROCEDURES = {"prepare": 1, "train": 1, "evaluate": 1, "retrieve": 1}
+"""Raised by us whenever a kind of stage would give another result from the same identity: another
+initialisation, batching rule, alignment or metric. It is hashed, so old results are not mistaken
+for new ones."""
+
 _UNSAFE = re.compile(r"[^a-z0-9_]+")
 
 
@@ -39,7 +44,13 @@ def slug(text: str) -> str:
 def stage_key(
     kind: str, words: tuple[str, ...], identity: Mapping[str, Any], inputs: Mapping[str, str]
 ) -> str:
-    """Return ``kind-words-v<scheme>-<hash>``; the hash covers kind, identity and input keys."""
-    payload = {"scheme": SCHEME, "kind": kind, "identity": identity, "inputs": inputs}
+    """Return ``kind-words-v<scheme>-<hash>``; the hash covers kind, procedure, identity, inputs."""
+    payload = {
+        "scheme": SCHEME,
+        "kind": kind,
+        "procedure": PROCEDURES[kind],
+        "identity": identity,
+        "inputs": inputs,
+    }
     readable = "-".join((kind, *(slug(word) for word in words)))
     return f"{readable}-v{SCHEME}-{digest(payload)[:10]}"

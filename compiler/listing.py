@@ -163,13 +163,13 @@ def _recipes(catalog: Catalog) -> list[Row]:
     rows = []
     for name, recipe in catalog.recipes.items():
         defaults = recipe.defaults.model_dump(exclude_none=True)
-        narrower = {"phases": recipe.phases, "tasks": recipe.tasks, "models": recipe.models}
+        narrower = (*recipe.phases, *recipe.tasks, *recipe.models)
         rows.append(
             {
                 "recipe": name,
                 "title": recipe.title,
                 "defaults": ", ".join(f"{k} {_text(v)}" for k, v in defaults.items()) or "-",
-                "changed for": ", ".join(x for of in narrower.values() for x in of) or "-",
+                "changed for": ", ".join(narrower) or "-",
                 "file": file_of(catalog, "recipes", name),
             }
         )

@@ -12,6 +12,7 @@ from compiler.catalog import Catalog
 from compiler.entries import Model, Task
 from compiler.resolve import Goal, Say, Treatment
 from compiler.source import Path_
+from compiler.validate import suggest
 
 
 def packages(
@@ -20,14 +21,17 @@ def packages(
     """Say which installed packages are missing or of another version."""
     needed: dict[tuple[str, str], Path_] = {}
     for model in models:
-        for item in model.checkpoint.packages.items():
-            needed.setdefault(item, ("models",))
+        for source in (model.checkpoint, model.tokenizer):
+            for item in source.packages.items() if source else ():
+                needed.setdefault(item, ("models",))
     for arm in arms:
         for task in arm.tasks:
+            _reader(task, arm.path, say)
             for item in task.source.packages.items():
                 needed.setdefault(item, arm.path)
     for goal in goals:
         for task in (goal.task, *goal.trains):
+            _reader(task, goal.path, say)
             for item in task.source.packages.items():
                 needed.setdefault(item, goal.path)
     for (package, version), path in sorted(needed.items()):
@@ -48,6 +52,16 @@ def packages(
                 f"pip install '{package}=={version}'",
                 path,
             )
+
+
+def _reader(task: Task, path: Path_, say: Say) -> None:
+    """Say when a task names a reader that there is none of; none is imported for that."""
+    name = task.source.reader
+    folder = Path(__file__).parent.parent / "runtime" / "sources"
+    if name is not None and not (folder / f"{name}.py").is_file():
+        known = [f.stem for f in folder.glob("*.py") if not f.stem.startswith("_")]
+        what = f"the task `{task.task}` names the reader `{name}`, which there is none of"
+        say("C305", what, suggest(name, known), path)
 
 
 def files(

@@ -153,7 +153,12 @@ def _type(field: Mapping[str, Any]) -> str:
     if kind == "object":
         inner = field.get("additionalProperties")
         return f"mapping to {_type(inner)}" if isinstance(inner, Mapping) else "mapping"
-    words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
+    words = {
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+        "boolean": "true or false",
+    }
     limits = [
         f"{word} {field[key]:g}"
         for key, word in (
@@ -171,7 +176,11 @@ def _default(field: Mapping[str, Any]) -> str:
     if "default" not in field:
         return "its defaults" if "$ref" in field else "none"
     value = field["default"]
-    return "none" if value in ("", [], {}) else f"`{json.dumps(value, ensure_ascii=False).strip(chr(34))}`"
+    return (
+        "none"
+        if value in ("", [], {})
+        else f"`{json.dumps(value, ensure_ascii=False).strip(chr(34))}`"
+    )
 
 
 def _refers(field: Any) -> Iterator[str]:

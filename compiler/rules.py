@@ -187,6 +187,13 @@ def design(
                 "",
                 _place(study, index),
             )
+    for task, path in {t.task: (t, g.path) for g in goals for t in (g.task, *g.trains)}.values():
+        if task.source.hub and not task.source.revision:
+            what = (
+                f"the data of `{task.task}` has no `revision`: the hub's newest commit is used, "
+                "and the key does not pin it"
+            )
+            say("C208", what, "`lock` the study, or give the commit hash", path)
     if study.models.members and len(models) > 1 and len(set(sizes.values())) < len(models):
         say(
             "C212",

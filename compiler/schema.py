@@ -95,7 +95,12 @@ def schema(kind: str, catalog: Catalog | None = None) -> dict[str, Any]:
     if catalog is not None:
         _complete(body, definitions, catalog)
     title = f"Stiltscale {kind}"
-    return {"$schema": DIALECT, **body, "title": title, "definitions": dict(sorted(definitions.items()))}
+    return {
+        "$schema": DIALECT,
+        **body,
+        "title": title,
+        "definitions": dict(sorted(definitions.items())),
+    }
 
 
 def as_text(body: Mapping[str, Any]) -> str:

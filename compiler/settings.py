@@ -63,7 +63,8 @@ def settings(
     for reason, names in impossible.items():
         shown = ", ".join(f"`{name}`" for name in names)
         what = f"the recipe for {shown} {reason}"
-        say("C115", what, "give either `steps` or `epochs`", ("recipe",))
+        hint = "give either `steps` or `epochs`, and `evaluate_every` where a score decides"
+        say("C115", what, hint, ("recipe",))
     return result
 
 
@@ -103,4 +104,6 @@ def _training(layers: list[TrainingChange | None]) -> Training:
         raise ValueError("has neither `steps` nor `epochs`")
     if training.steps is not None and training.epochs is not None:
         raise ValueError("has both `steps` and `epochs`")
+    if training.selection == "best_english_dev" and training.evaluate_every is None:
+        raise ValueError("keeps the best English dev score and has no `evaluate_every`")
     return training

@@ -174,7 +174,9 @@ class Hardware(Frozen):
         None, gt=0, description="Of one device, in your currency; there is no default."
     )
     parallel: int = Field(1, gt=0, le=1024, description="Jobs at a time on this machine.")
-    threads: int | None = Field(None, gt=0, description="CPU threads of a job; default: all cores.")
+    threads: int | None = Field(
+        None, gt=0, description="CPU threads of a job; default: what Accelerate gives one process."
+    )
     pack: Literal["target", "seed"] = Field(
         "target",
         description="Stages of a job: one target's training and scoring, or all of a seed.",

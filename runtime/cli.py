@@ -155,8 +155,8 @@ def diff(
             hint="compile first, change the study, then: stiltscale diff "
             "build/<study>/plan.json STUDY",
         )
-    plans = [_study_or_plan(path) for path in (before, after)]
-    found = compare(*plans, seconds(Store(store or build / "store"), plans))
+    old, new = _study_or_plan(before), _study_or_plan(after)
+    found = compare(old, new, seconds(Store(store or build / "store"), (old, new)))
     _show(diff_view(found), found.body() if form == "json" else None)
     return 0
 
@@ -327,7 +327,7 @@ def _list(kind: str, own: Path | None, form: str) -> int:
 
 
 def _show(view: Any, body: Any) -> None:
-    """Print a view or, when there is one, a body as JSON; away from a terminal, lines stay whole."""
+    """Print a view, or a body as JSON when there is one; away from a terminal, lines are whole."""
     import json
     import os
 

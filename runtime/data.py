@@ -157,10 +157,13 @@ def _normal(row: Row, task: Mapping[str, Any], index: int) -> Row:
 
 
 def _label(value: Any, labels: list[str], index: int) -> str:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(labels):
-        return labels[value]
     if str(value) in labels:
         return str(value)
+    # A number is a position only where no label is itself a number: 1 of (1, 2, 3) is the first.
+    numbers = any(label.lstrip("-").isdigit() for label in labels)
+    if isinstance(value, int) and not isinstance(value, bool) and not numbers:
+        if 0 <= value < len(labels):
+            return labels[value]
     raise DataInvalid(f"row {index} has the label {value!r}; expected one of: {', '.join(labels)}")
 
 

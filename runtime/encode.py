@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from runtime.data import Row
+from runtime.data import DataInvalid, Row
 
 LONE = "▁"
 """A piece that SentencePiece puts alone before a character it keeps apart (Chinese, Thai)."""
@@ -35,7 +35,7 @@ def encode(
         )
     index = {label: number for number, label in enumerate(task["labels"])}
     if kind == "sequence_classification":
-        pairs = [row["text_pair"] for row in rows] if rows and rows[0].get("text_pair") else None
+        pairs = [row["text_pair"] for row in rows] if _are_pairs(rows) else None
         input_ids = _texts(tokenizer, [row["text"] for row in rows], pairs, max_length)
         labels = [index[row["label"]] for row in rows]
         return pl.DataFrame(
@@ -59,6 +59,14 @@ def encode(
         {"id": ids, "input_ids": batch["input_ids"], "positions": positions, "tags": tags},
         schema=_schema(kind),
     )
+
+
+def _are_pairs(rows: Sequence[Row]) -> bool:
+    """Tell pairs of texts from single ones; raises DataInvalid when a split has both."""
+    have = {row.get("text_pair") is not None for row in rows}
+    if len(have) > 1:
+        raise DataInvalid("some rows have a `text_pair` and others have none")
+    return have == {True}
 
 
 def unknown_share(frame: pl.DataFrame, unknown: int | None) -> float:

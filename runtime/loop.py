@@ -34,7 +34,7 @@ def train(
 ) -> dict[str, Any]:
     """Train ``model`` in place, and return what happened (see ``records.Record.result``).
 
-    The order of examples depends on (seed, epoch) and dropout on (seed, step), so that a run can
+    ``seed`` is the run's own: order depends on (seed, epoch), dropout on (seed, step), so a run can
     be repeated bit for bit. With ``selection: best_english_dev`` the weights of the best English
     dev score are put back at the end. Raises Diverged on a loss that is not finite.
     """

@@ -46,7 +46,8 @@ def cells_table(
 
     ``active`` are the sizes in the comparison, ``cases`` the complete cases among them. ``n_seeds``
     is the smaller of the two arms' numbers; ``se`` is Welch's, sqrt(s1^2/K1 + s0^2/K0): the arms
-    share no noise, and pairing by seed is bookkeeping.
+    share no noise (every run draws its order, head and dropout from its own key), so pairing by
+    seed is bookkeeping.
     """
     counted = pl.col("stage").filter(pl.col("value").is_not_null()).unique().sort()
     place = ("model", "target", "language")

@@ -139,7 +139,9 @@ def seed_spread(
     k = seeds[used].astype(np.float64)
     variances = k / (k - 1.0) * (np.concatenate(errors)[used] ** 2).sum(axis=-1)
     total = float(variances.sum())
-    reason = "" if total > 0 else "the seeds do not differ at all"
+    if total <= 0:  # a zero-width interval would give every slope a direction
+        return Spread(None, None, method, "the seeds do not differ at all")
+    reason = ""
     return Spread(total, satterthwaite(variances, k - 1.0), method, reason)
 
 

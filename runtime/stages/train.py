@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from compiler.identity import digest
 from compiler.plan import Stage
 from runtime.batches import Examples
 from runtime.loop import train, trained_state
@@ -22,38 +23,46 @@ from runtime.session import Session
 def run(
     session: Session, stage: Stage, part: str, folder: Path, tell: Callable[..., None]
 ) -> dict[str, Any]:
-    """Write ``weights.safetensors`` (what training could change) and return what happened.
+    """Write ``weights.safetensors`` (what differs from the checkpoint) and return what happened.
 
     The backbone of an earlier phase is taken over whole; its head is not: heads are new in every
-    phase, drawn from the stage's seed.
+    phase. Head, order and dropout are drawn from the stage's key, so that the runs of two arms,
+    tasks or sizes with one seed share no noise: the statistics take them as independent.
     """
     identity = stage.identity
     task = session.plan.tasks[stage.task]
     training = identity["training"]
-    seed = int(identity["seed"])
+    stream = int(digest(stage.key)[:12], 16) % 2**31
     backbone = session.backbone(stage.model)
     start = stage.inputs.get("start")
+    carried: set[str] = set()
     if start is not None:
-        take_backbone(backbone, session.weights(start))
-    torch.manual_seed(seed)
+        earlier = session.weights(start)
+        take_backbone(backbone, earlier)
+        carried = {name for name in earlier if name.startswith("backbone.")}
+    torch.manual_seed(stream)
     model = new_model(backbone, stage, session).to(session.accelerator.device)
     train_part, dev_part = identity["data"]
     data = session.examples(stage, train_part)
     if identity.get("labels_shuffled"):
-        data = shuffled(data, seed)
+        data = shuffled(data, stream)
     result = train(
         model,
         data,
         session.examples(stage, dev_part),
         task,
         training,
-        seed,
+        stream,
         session.accelerator,
         int(session.plan.execution["evaluation_batch"]),
         tell,
     )
+    # What an earlier phase changed stays changed, also where this phase has it frozen.
+    changed = carried | set(trained_state(model))
     state = {
-        name: value.detach().cpu().contiguous() for name, value in trained_state(model).items()
+        name: value.detach().cpu().contiguous()
+        for name, value in model.state_dict().items()
+        if name in changed
     }
     save_file(state, folder / "weights.safetensors")
     session.accelerator.free_memory()

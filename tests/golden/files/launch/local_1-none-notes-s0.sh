@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Study files, job local_1-none-notes-s0: 2 stages in one process group.
-#   train-notes-local_1-s0-v1-71a68c72dd
-#   evaluate-notes-local_1-s0-v1-6e9ccda3de
+#   train-notes-local_1-s0-v1-dc5d28a2d6
+#   evaluate-notes-local_1-s0-v1-0f32257943
 # It reads what these jobs leave in the store: prepare-local
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Study files, job local_1-none-topics-s0: 2 stages in one process group.
-#   train-topics-local_1-s0-v1-f050eb2f18
-#   evaluate-topics-local_1-s0-v1-a2c4eab049
+#   train-topics-local_1-s0-v1-b31523bd86
+#   evaluate-topics-local_1-s0-v1-ae9c98d75c
 # It reads what these jobs leave in the store: prepare-local
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

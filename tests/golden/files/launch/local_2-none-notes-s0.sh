@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Study files, job local_2-none-notes-s0: 2 stages in one process group.
-#   train-notes-local_2-s0-v1-2445bb0326
-#   evaluate-notes-local_2-s0-v1-ce975003a9
+#   train-notes-local_2-s0-v1-c0e5c624d8
+#   evaluate-notes-local_2-s0-v1-43f43a8d6a
 # It reads what these jobs leave in the store: prepare-local
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Study files, job local_2-none-topics-s0: 2 stages in one process group.
-#   train-topics-local_2-s0-v1-7b6b467cd5
-#   evaluate-topics-local_2-s0-v1-f65acaa3b1
+#   train-topics-local_2-s0-v1-a62941590e
+#   evaluate-topics-local_2-s0-v1-88928a3e02
 # It reads what these jobs leave in the store: prepare-local
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

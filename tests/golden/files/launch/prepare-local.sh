@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Study files, job prepare-local: 3 stages in one process group.
-#   prepare-notes-v1-30be6aae5e
-#   prepare-topics-v1-397fb55f4f
-#   prepare-tags-v1-79540f9ca0
+#   prepare-notes-v1-d23195289d
+#   prepare-topics-v1-be19cc7b75
+#   prepare-tags-v1-b63e51a049
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=/dev/null

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Study hub, job ladder_l-s7: 7 stages in one process group.
-#   train-topics-ladder_l-s7-v1-d1e1595256
-#   evaluate-topics-ladder_l-s7-v1-994cf512b7
-#   retrieve-twins-ladder_l-v1-5afabfa5ee
-#   train-pairs-ladder_l-s7-v1-6f5136da7c
-#   train-topics-after_pairs-ladder_l-s7-v1-6b9cd026da
-#   evaluate-topics-after_pairs-ladder_l-s7-v1-79bf96dd77
-#   retrieve-twins-after_pairs-ladder_l-s7-v1-5a744e5ebf
+#   train-topics-ladder_l-s7-v1-10ffe35405
+#   evaluate-topics-ladder_l-s7-v1-2d981dbba6
+#   retrieve-twins-ladder_l-v1-e52369e82b
+#   train-pairs-ladder_l-s7-v1-212585b01e
+#   train-topics-after_pairs-ladder_l-s7-v1-30a60bf44c
+#   evaluate-topics-after_pairs-ladder_l-s7-v1-2f5bc42503
+#   retrieve-twins-after_pairs-ladder_l-s7-v1-fa719db794
 # It reads what these jobs leave in the store: prepare-ladder
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

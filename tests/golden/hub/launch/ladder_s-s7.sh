@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Study hub, job ladder_s-s7: 7 stages in one process group.
-#   train-topics-ladder_s-s7-v1-84bb67a182
-#   evaluate-topics-ladder_s-s7-v1-73828d95f7
-#   retrieve-twins-ladder_s-v1-5468d0b995
-#   train-pairs-ladder_s-s7-v1-4b63e7b338
-#   train-topics-after_pairs-ladder_s-s7-v1-10cea44660
-#   evaluate-topics-after_pairs-ladder_s-s7-v1-534e1537db
-#   retrieve-twins-after_pairs-ladder_s-s7-v1-45bfa0a1ef
+#   train-topics-ladder_s-s7-v1-56cc04f042
+#   evaluate-topics-ladder_s-s7-v1-4cc5e71401
+#   retrieve-twins-ladder_s-v1-f4752b7442
+#   train-pairs-ladder_s-s7-v1-c8323d406b
+#   train-topics-after_pairs-ladder_s-s7-v1-dda3939842
+#   evaluate-topics-after_pairs-ladder_s-s7-v1-81fc324666
+#   retrieve-twins-after_pairs-ladder_s-s7-v1-cc4160d9a1
 # It reads what these jobs leave in the store: prepare-ladder
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Study hub, job prepare-ladder: 6 stages in one process group.
-#   prepare-topics-v1-a93eef96c2
-#   prepare-twins-v1-8003fac094
-#   prepare-pairs-v1-f66cc073cb
-#   prepare-topics-v1-343236f75f
-#   prepare-twins-v1-9eacd85550
-#   prepare-pairs-v1-42ff4c79db
+#   prepare-topics-v1-1af23e67b8
+#   prepare-twins-v1-eb299a1de2
+#   prepare-pairs-v1-03e6efef9b
+#   prepare-topics-v1-ae7f55687d
+#   prepare-twins-v1-52287048ed
+#   prepare-pairs-v1-50ca280e71
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=/dev/null
