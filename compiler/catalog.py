@@ -64,7 +64,9 @@ def load(own: Path | None = None, *, shown: str | None = None) -> Catalog:
         for root, label in roots:
             for path in sorted((root / kind).glob("*.yaml")):
                 try:
-                    document = read(path, shown=f"{label}/{kind}/{path.name}")
+                    document = read(
+                        path, shown=f"{label}/{kind}/{path.name}", ours=root == specs_folder()
+                    )
                     entry = validate(document, model)
                 except StudyInvalid as error:
                     problems.extend(error.diagnostics)
@@ -81,7 +83,7 @@ def load(own: Path | None = None, *, shown: str | None = None) -> Catalog:
         if not path.is_file():
             continue
         try:
-            document = read(path, shown=f"{label}/languages.yaml")
+            document = read(path, shown=f"{label}/languages.yaml", ours=root == specs_folder())
             known = validate(document, Languages)
         except StudyInvalid as error:
             problems.extend(error.diagnostics)

@@ -59,6 +59,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "C301": ("error", "A package that the study needs is not installed."),
     "C302": ("error", "A package is installed in another version than the catalog describes."),
     "C303": ("error", "A local file that the study needs is not there."),
+    "C306": ("warning", "A task needs files that the user supplies."),
     "C305": ("error", "A task names a reader that there is none of."),
     "C304": ("error", "A task of local files names none for a split that is needed."),
     "P001": ("error", "The plan cannot be read."),

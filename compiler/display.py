@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -57,15 +58,61 @@ def print_diagnostics(console: Console, diagnostics: Iterable[Diagnostic]) -> No
         console.print(Text(", ".join(shown), style="bold"))
 
 
+def findings_json(diagnostics: Iterable[Diagnostic]) -> str:
+    """Return findings as a JSON list; a finding about a file as a whole has no line."""
+    rows = []
+    for diagnostic in sorted(diagnostics, key=Diagnostic.sort_key):
+        span = diagnostic.span
+        placed = span is not None and span.line > 0
+        rows.append(
+            {
+                "code": diagnostic.code,
+                "severity": diagnostic.severity,
+                "message": diagnostic.message,
+                "hint": diagnostic.hint,
+                "file": span.file if span else None,
+                "line": span.line if span and placed else None,
+                "column": span.column if span and placed else None,
+                "end_column": span.column + span.width if span and placed else None,
+            }
+        )
+    return json.dumps(rows, indent=1)
+
+
+def findings_github(diagnostics: Iterable[Diagnostic]) -> str:
+    """Return findings as workflow commands, which GitHub shows at their lines."""
+    lines = []
+    for diagnostic in sorted(diagnostics, key=Diagnostic.sort_key):
+        span = diagnostic.span
+        places: dict[str, object] = {"file": span.file} if span else {}
+        if span and span.line > 0:
+            end = span.column + span.width - 1
+            places |= {"line": span.line, "col": span.column, "endColumn": end}
+        places["title"] = diagnostic.code
+        words = ",".join(f"{key}={_escaped(str(value), ':,')}" for key, value in places.items())
+        message = "\n".join(part for part in (diagnostic.message, diagnostic.hint) if part)
+        level = "notice" if diagnostic.severity == "note" else diagnostic.severity
+        lines.append(f"::{level} {words}::{_escaped(message)}")
+    return "\n".join(lines)
+
+
+def _escaped(text: str, more: str = "") -> str:
+    """Escape what ends a workflow command, or in a property's value what ends that."""
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    for character in more:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def plan_view(plan: Plan, states: Mapping[str, str] | None = None) -> RenderableType:
     """Return the plan as tables: the design, the stages, and what to know before launch."""
     design = Table(
         title=f"{plan.name}: runs by arm and target", box=box.SIMPLE, title_justify="left"
     )
-    design.add_column("arm")
+    design.add_column("arm", overflow="fold", min_width=8)
     targets = list(dict.fromkeys(run.target for run in plan.runs))
     for target in targets:
-        design.add_column(target, justify="right")
+        design.add_column(target, justify="right", overflow="fold")
     marks = {
         (run.arm, run.target): "*" if "self_pair" in run.flags else "~"
         for run in plan.runs
@@ -78,7 +125,7 @@ def plan_view(plan: Plan, states: Mapping[str, str] | None = None) -> Renderable
     legend = [
         ("~", "same English sentences as the target, flagged"),
         ("*", "the target's own training data, not in the primary estimate"),
-        ("-", "not run: the target itself"),
+        ("-", "not run: the target itself, or no training that a control could match"),
     ]
     shown = " ".join(f"{m}" for m in marks.values())
     notes = [

@@ -92,6 +92,9 @@ class TaskSource(Frozen):
     files: dict[Split, str] | None = Field(
         None, description="JSONL, CSV or Parquet paths; {language} stands for the code."
     )
+    supplied: bool = Field(
+        False, description="The files are the user's to supply; without them one can only plan."
+    )
     hub: str | None = Field(None, description="Dataset id on the Hugging Face hub.")
     config: str | None = Field(None, description="Hub configuration; {language} allowed.")
     names: dict[Language, str] = Field(

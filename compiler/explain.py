@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.diff import compare, definition, identity_changes, words_of
+from compiler.diff import Change, compare, definition, identity_changes, words_of
 from compiler.errors import PlanInvalid
 from compiler.formats import duration, stage_line, values_text
 from compiler.plan import Plan, Run, Stage
@@ -101,8 +101,7 @@ def explain(plan: Plan, key: str, seen: Seen | None = None) -> str:
     lines += ["Which scores need it", *_used(plan, key)]
     if seen is not None:
         lines += ["", f"In the store {seen.store}", *_state(plan, stage, seen)]
-        for other in seen.namesakes:
-            lines += ["", *_namesake(plan, stage, other, seen.compiled)]
+        lines += _namesakes(plan, stage, seen)
     return "\n".join(lines) + "\n"
 
 
@@ -230,21 +229,34 @@ def _state(plan: Plan, stage: Stage, seen: Seen) -> Iterator[str]:
         yield f"  will run at the next `run`: {lacking}, and all that it reads is there"
 
 
-def _namesake(plan: Plan, stage: Stage, other: str, compiled: Plan | None) -> Iterator[str]:
-    """Say why the store has another stage of the same words, as far as this can be known."""
-    yield f"The store holds the same words under another key: {other}"
-    old = compiled.stages.get(other) if compiled else None
-    if compiled is None or old is None:
-        yield "  which field differs is not known: the plan compiled last does not describe it"
-        return
-    for change in identity_changes(old, stage, compiled, plan):
-        yield f"  {change.field}: {values_text(change.old)} there, {values_text(change.new)} here"
-    difference = compare(compiled, plan)
-    for item in difference.rekeyed:
-        if item.new == stage.key and item.old == other and not item.changes:
-            yield "  nothing of its own differs; it follows what it reads:"
-            for number in item.causes:
-                cause = difference.causes[number]
-                for change in cause.changes:
-                    ends = f"{values_text(change.old)} there, {values_text(change.new)} here"
-                    yield f"    {cause.kind} of {cause.task}, {change.field}: {ends}"
+def _namesakes(plan: Plan, stage: Stage, seen: Seen) -> Iterator[str]:
+    """Say why the store has other stages of the same words, as far as this can be known."""
+    known = seen.compiled.stages if seen.compiled else {}
+    described = [key for key in seen.namesakes if key in known]
+    others = [key for key in seen.namesakes if key not in known]
+    if seen.compiled is not None and described:
+        difference = compare(seen.compiled, plan)
+        former = {item.old: item for item in difference.rekeyed if item.new == stage.key}
+        for key in described:
+            yield ""
+            yield f"The store has the same words under the key of the plan compiled last: {key}"
+            changes = identity_changes(known[key], stage, seen.compiled, plan)
+            yield from _told(changes, "  ")
+            if not changes and key in former:
+                yield "  it follows what it reads, and nothing of its own differs:"
+                for number in former[key].causes:
+                    cause = difference.causes[number]
+                    yield from _told(cause.changes, f"    {cause.kind} of {cause.task}, ")
+    if others:
+        yield ""
+        yield "The store has the same words under other keys. No record holds an identity, and the"
+        yield "plan compiled last does not describe them, so which field differs is not known:"
+        yield from (f"  {key}" for key in others[:LISTED])
+        if len(others) > LISTED:
+            yield f"  and {len(others) - LISTED:,} more"
+
+
+def _told(changes: Iterable[Change], before: str) -> Iterator[str]:
+    for change in changes:
+        ends = f"{values_text(change.old)} there, {values_text(change.new)} here"
+        yield f"{before}{change.field}: {ends}"

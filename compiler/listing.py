@@ -19,6 +19,9 @@ KINDS = ("tasks", "models", "languages", "hardware", "recipes", "benchmarks")
 WIDE = 120
 """Columns of a terminal from which on a table shows more than the essential."""
 
+WHOLE = 36
+"""Longest name or file that is kept in one line when the terminal is narrow."""
+
 Row = dict[str, Any]
 """Column -> value; the names are those that a table shows, in its order."""
 
@@ -36,10 +39,24 @@ def table(catalog: Catalog, kind: str, width: int) -> Table:
     rows = _ROWS[kind](catalog)
     wide = _WIDE_ONLY[kind] if width < WIDE else ()
     columns = [name for name in (rows[0] if rows else {"file": ""}) if name not in wide]
-    shown = Table(box=box.SIMPLE, title=f"{len(rows)} {kind}", title_justify="left")
+    shown = Table(
+        box=box.SIMPLE,
+        title=f"{kind}: {len(rows)}",
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for name in columns:
-        number = any(isinstance(row[name], int | float) for row in rows)
-        shown.add_column(name, justify="right" if number else "left", overflow="fold")
+        number = name in _SIZES or any(isinstance(row[name], int | float) for row in rows)
+        # Names, numbers and files keep their width, so that others are folded first.
+        whole = number or name in (columns[0], "file")
+        longest = max((len(_text(row[name])) for row in rows), default=0)
+        shown.add_column(
+            name,
+            justify="right" if number else "left",
+            overflow="fold",
+            width=min(max(longest, len(name)), WHOLE) if whole else None,
+        )
     for row in rows:
         shown.add_row(*(Text(_text(row[name])) for name in columns))
     return shown
@@ -86,6 +103,10 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} B" if count >= 10**9 else f"{count / 1e6:.1f} M"
+
+
 def _tasks(catalog: Catalog) -> list[Row]:
     return [
         {
@@ -114,8 +135,8 @@ def _models(catalog: Catalog) -> list[Row]:
             "family": name,
             "size": str(model.size) if model.size is not None else "-",
             "model": model.name,
-            "total": model.parameters.total,
-            "non-embedding": model.parameters.non_embedding,
+            "total": _size(model.parameters.total),
+            "non-embedding": _size(model.parameters.non_embedding),
             "checkpoint": model.checkpoint.hub or model.checkpoint.folder or model.checkpoint.file,
             "gated": model.gated,
             "licence": family.license or "-",
@@ -187,6 +208,8 @@ def _benchmarks(catalog: Catalog) -> list[Row]:
         for name, benchmark in catalog.benchmarks.items()
     ]
 
+
+_SIZES = ("total", "non-embedding")
 
 _ROWS: dict[str, Callable[[Catalog], list[Row]]] = {
     "tasks": _tasks,

@@ -110,6 +110,20 @@ def _data(
     if task.source.files is None:
         return
     files = {str(split): pattern for split, pattern in task.source.files.items()}
+    if task.source.supplied:
+        absent = [
+            name
+            for split in splits
+            for language in languages
+            if (name := files.get(split, "").replace("{language}", language))
+            and not _is_file(catalog.folder("tasks", task.task) / name)
+        ]
+        if absent:
+            more = f" and {len(absent) - 1} more files" if len(absent) > 1 else ""
+            what = f"`{task.task}` needs files of your own: {absent[0]}{more}"
+            hint = "the task's limitations say which; until they are there it can only be planned"
+            say("C306", what, hint, path)
+        return
     for split in splits:
         if split not in files:
             what = f"the task `{task.task}` has no `{split}` file"

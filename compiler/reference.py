@@ -8,7 +8,7 @@ from typing import Any
 
 from compiler.codes import CODES
 from compiler.remedies import REMEDIES
-from compiler.schema import UNITS, holds_number, schema
+from compiler.schema import INHERITED, UNITS, holds_number, schema
 
 GENERATED = "<!-- Generated from the code by `stiltscale schema --write`; a test compares. -->"
 FAMILIES = {
@@ -50,13 +50,13 @@ def study_page() -> str:
         "",
         GENERATED,
         "",
-        "A study is one YAML 1.2 document in UTF-8. A field that is not listed here is an error. With",
-        "`# yaml-language-server: $schema=../study.schema.json` as its first line an editor completes and",
-        "checks it; `stiltscale check` says more, since it knows the catalogs too.",
+        "A study is one YAML 1.2 document in UTF-8. A field that is not listed here is an error.",
+        "With `# yaml-language-server: $schema=../study.schema.json` as its first line an editor",
+        "completes and checks it; `stiltscale check` says more, since it knows the catalogs too.",
         "",
         "Short forms: an entry of `intermediate` or `targets` may be a task's name, `controls` takes the",
-        "names of the kinds, `recipe` takes a recipe's name, `models` takes `{family, sizes}`, a list of",
-        "these or a list of models, and `targets` takes a list or `{benchmark, without}`.",
+        "names of the kinds, `recipe` takes a recipe's name, `models` takes `{family, sizes}`, a",
+        "list of these or a list of models, and `targets` takes a list or `{benchmark, without}`.",
         "",
     ]
     lines += _section("Fields of a study", body, body["definitions"], set())
@@ -70,8 +70,8 @@ def catalogs_page() -> str:
         "",
         GENERATED,
         "",
-        "Stiltscale's own entries are in `specs/`. A study's `catalog:` names a folder of the same form,",
-        "whose entries extend or replace them by name. Paths in an entry are relative to its file.",
+        "Stiltscale's own entries are in `specs/`. A study's `catalog:` names a folder of the same",
+        "form, whose entries extend or replace them by name. Paths in an entry are relative to its file.",
         "",
     ]
     shown: set[str] = set()
@@ -90,9 +90,9 @@ def diagnostics_page() -> str:
         "",
         GENERATED,
         "",
-        "`stiltscale check` says every finding of a file in one pass, with its line. An error forbids going",
-        "on; a warning can be acknowledged in the study, with a reason that the report prints; a note is for",
-        "reading. Codes keep their meaning from version to version.",
+        "`stiltscale check` says every finding of a file in one pass, with its line. An error",
+        "forbids going on; a warning can be acknowledged in the study, with a reason that the",
+        "report prints; a note is for reading. Codes keep their meaning from version to version.",
         "",
     ]
     for prefix, title in FAMILIES.items():
@@ -115,7 +115,8 @@ def _section(
     """Return a table of the fields of a model, then of the models that these refer to."""
     lines = [f"## {title}", "", str(part.get("description", "")), ""]
     lines += ["| field | type | default | unit | meaning |", "|---|---|---|---|---|"]
-    required = part.get("required") or part.get("else", {}).get("required", ())
+    required = part.get("required") or part.get("else", {}).get("required")
+    required = required or INHERITED.get(title, ())
     below: dict[str, None] = {}
     for name, field in part["properties"].items():
         unit = UNITS.get(name, "") if holds_number(field) else ""
@@ -160,7 +161,7 @@ def _type(field: Mapping[str, Any]) -> str:
         "boolean": "true or false",
     }
     limits = [
-        f"{word} {field[key]:g}"
+        f"{word} {field[key]:.12g}"
         for key, word in (
             ("exclusiveMinimum", "above"),
             ("minimum", "at least"),

@@ -157,7 +157,7 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "C214": ("`C206` is acknowledged and did not occur", "Remove the entry."),
     "C215": (
         "the study, or what it takes from the catalogs, has changed since it was locked",
-        "Run `stiltscale lock` again when that is meant; the lock file's history keeps the old one.",
+        "Run `stiltscale lock` again when that is meant.",
     ),
     "C216": (
         "the analysis plan differs from the locked one in margin: locked 2.0, now 1.0",

@@ -163,37 +163,11 @@ def design(
             "add targets",
             ("targets",),
         )
+    _pinned(study, models, goals, say)
     for index, model in enumerate(models):
-        if model.checkpoint.hub and not model.checkpoint.revision:
-            say(
-                "C208",
-                f"`{model.name}` has no `revision`: the hub's newest commit is used, and "
-                "the key does not pin it",
-                "give the commit hash",
-                _place(study, index),
-            )
         if model.gated:
-            say(
-                "C210",
-                f"`{model.name}` is gated: the hub asks for accepted terms and a token",
-                "set HF_TOKEN where the stages run",
-                _place(study, index),
-            )
-        if model.tuning != "full":
-            say(
-                "C211",
-                f"`{model.name}` is tuned by {model.tuning}: this version plans and "
-                "compiles it, and cannot run it",
-                "",
-                _place(study, index),
-            )
-    for task, path in {t.task: (t, g.path) for g in goals for t in (g.task, *g.trains)}.values():
-        if task.source.hub and not task.source.revision:
-            what = (
-                f"the data of `{task.task}` has no `revision`: the hub's newest commit is used, "
-                "and the key does not pin it"
-            )
-            say("C208", what, "`lock` the study, or give the commit hash", path)
+            what = f"`{model.name}` is gated: the hub asks for accepted terms and a token"
+            say("C210", what, "set HF_TOKEN where the stages run", _place(study, index))
     if study.models.members and len(models) > 1 and len(set(sizes.values())) < len(models):
         say(
             "C212",
@@ -208,32 +182,52 @@ def design(
             "use one `tuning` for all, or acknowledge it",
             ("models",),
         )
-    _runnable(goals, arms, say)
+    _runnable(models, goals, arms, say)
 
 
-def _runnable(goals: tuple[Goal, ...], arms: tuple[Treatment, ...], say: Say) -> None:
+def _pinned(study: Study, models: tuple[Model, ...], goals: tuple[Goal, ...], say: Say) -> None:
+    """Say which models and data of the hub are not pinned to a commit."""
+    why = "the hub's newest commit is used, and no key pins it"
+    hint = "`stiltscale lock` pins them; or give the commit hash as `revision`"
+    open_models = [m.name for m in models if m.checkpoint.hub and not m.checkpoint.revision]
+    if open_models:
+        say("C208", f"no `revision` for {_listed(open_models)}: {why}", hint, ("models",))
+    tasks = {t.task: t for g in goals for t in (g.task, *g.trains)}
+    open_data = [n for n, t in tasks.items() if t.source.hub and not t.source.revision]
+    if open_data:
+        say(
+            "C208", f"no `revision` for the data of {_listed(open_data)}: {why}", hint, ("targets",)
+        )
+
+
+def _runnable(
+    models: tuple[Model, ...], goals: tuple[Goal, ...], arms: tuple[Treatment, ...], say: Say
+) -> None:
+    """Say what is planned and compiled, and cannot be run by this version."""
+    users: dict[str, dict[str, None]] = {}
     for goal in goals:
-        tasks = {goal.task.kind: goal.task, **{t.kind: t for t in goal.trains}}
-        for kind in sorted(set(tasks) - set(RUNNABLE)):
-            say(
-                "C211",
-                f"`{goal.task.task}` needs {kind}: this version plans and compiles it, and "
-                "cannot run it",
-                "",
-                goal.path,
-            )
+        for task in (goal.task, *goal.trains):
+            if task.kind not in RUNNABLE:
+                users.setdefault(task.kind, {})[goal.task.task] = None
     for arm in arms:
         reasons: set[str] = {t.kind for t in arm.tasks if t.kind not in RUNNABLE}
-        reasons |= {"a mix" for c in arm.courses if c.sampling is not None}
+        reasons |= {"mixes" for c in arm.courses if c.sampling is not None}
         reasons |= {"replay" for c in arm.courses if c.replay is not None}
-        if reasons:
-            say(
-                "C211",
-                f"`{arm.name}` needs {', '.join(sorted(reasons))}: this version plans and "
-                "compiles it, and cannot run it",
-                "",
-                arm.path,
-            )
+        for reason in sorted(reasons):
+            users.setdefault(reason, {})[arm.name] = None
+    for model in models:
+        if model.tuning != "full":
+            users.setdefault(f"{model.tuning} tuning", {})[model.name] = None
+    for reason, names in users.items():
+        what = (
+            f"this version plans and compiles {reason}, and cannot run it: {_listed(list(names))}"
+        )
+        say("C211", what, "", ())
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:8])
+    return shown + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _place(study: Study, index: int) -> tuple[str | int, ...]:

@@ -62,6 +62,9 @@ UNITS = {
 }
 """Units of the fields that hold numbers, by the field's name; `none` is a plain number."""
 
+INHERITED = {"RecipeChoice": ("name",), "Ladder": ("family",)}
+"""What is required in a study that extends no other, and may come from the other one."""
+
 PLAN_FIELDS = {
     "study": "Name, question, languages, seeds and the analysis plan.",
     "models": "Each model's definition, by name, in the order of the size axis.",
@@ -148,7 +151,7 @@ def _shorthands(properties: dict[str, Any], definitions: dict[str, Any]) -> None
 def _extended(body: dict[str, Any], definitions: dict[str, Any]) -> None:
     """Let a study that extends another leave out what it takes from there."""
     needed = body.pop("required")
-    for model in ("RecipeChoice", "Ladder"):
+    for model in INHERITED:
         del definitions[model]["required"]
 
     def mapping_with(*fields: str) -> dict[str, Any]:

@@ -133,9 +133,11 @@ class Stages:
             return f"{split}.{language}"
         known = ("part", task.task, split, language)
         if known not in self._known:
-            pattern = {str(k): v for k, v in task.source.files.items()}[split]
+            pattern = {str(k): v for k, v in task.source.files.items()}.get(split, "")
             folder = self.resolved.catalog.folder("tasks", task.task)
-            content = file_sha256(folder / pattern.replace("{language}", language))
+            path = folder / pattern.replace("{language}", language)
+            absent = task.source.supplied and not path.is_file()
+            content = "absent00" if absent else file_sha256(path)
             self._known[known] = f"{split}.{language}@{content[:8]}"
         name: str = self._known[known]
         return name

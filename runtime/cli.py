@@ -62,11 +62,28 @@ def _verb(function: Callable[..., int]) -> Callable[..., None]:
 
 @app.command()
 @_verb
-def check(study: Study) -> int:
+def check(
+    study: Study,
+    form: Annotated[
+        Literal["text", "json", "github"],
+        typer.Option("--format", help="Text, a JSON list, or GitHub's workflow commands."),
+    ] = "text",
+) -> int:
     """Validate a study: every finding with its line, nothing is written."""
     from compiler.check import check as look
-    from compiler.display import print_diagnostics
+    from compiler.display import findings_github, findings_json, print_diagnostics
+    from compiler.errors import StudyInvalid
 
+    if form != "text":
+        code = 0
+        try:
+            found = look(study).diagnostics
+        except StudyInvalid as error:
+            found, code = error.diagnostics, error.exit_code
+        written = findings_json(found) if form == "json" else findings_github(found)
+        if written:
+            typer.echo(written)
+        return code
     resolved = look(study)
     console = _console()
     print_diagnostics(console, resolved.diagnostics)
@@ -278,6 +295,162 @@ def report(study: Study, build: Build = Path("build"), store: StoreAt = None) ->
     return 0
 
 
+@app.command()
+@_verb
+def init(
+    path: Annotated[Path | None, typer.Argument(help="Default: NAME.yaml.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
+    question: Annotated[str, typer.Option(help="What it is meant to answer.")] = "",
+    family: Annotated[str | None, typer.Option(help="A model family of the catalog.")] = None,
+    sizes: Annotated[str | None, typer.Option(help="Its sizes, with commas.")] = None,
+    intermediate: Annotated[str | None, typer.Option(help="Tasks, with commas.")] = None,
+    targets: Annotated[str | None, typer.Option(help="Tasks, with commas.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="Instead of targets.")] = None,
+    languages: Annotated[str | None, typer.Option(help="Codes, with commas; or all.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Whole numbers, with commas.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe of the catalog.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, or a device of the catalog.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Take defaults, ask nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file.")] = False,
+) -> int:
+    """Write a new study: asks a few questions, or takes the answers as options."""
+    from compiler import author, catalog
+    from compiler.render import atomic_write, unwritable
+
+    known = catalog.load()
+    given = {
+        "name": name or (_study_name(path) if path else None),
+        "family": family,
+        "sizes": sizes,
+        "intermediate": intermediate,
+        "targets": benchmark or targets,
+        "languages": languages,
+        "seeds": seeds,
+        "recipe": recipe,
+        "device": device,
+    }
+    if benchmark and targets:
+        raise typer.BadParameter("give --targets or --benchmark, not both")
+    if path:
+        author.refuse_existing(path, force)
+    answers: dict[str, str] = {}
+    for field, text in author.QUESTIONS.items():
+
+        def fitting(answer: str, field: str = field) -> str:
+            wrong = author.problem(field, answer.strip(), answers, known)
+            if wrong:
+                raise typer.BadParameter(f"{field}: {wrong}")
+            return answer.strip()
+
+        value, proposed = given[field], author.default(field, answers, known)
+        if value is None and not yes:
+            value = typer.prompt(text, default=proposed, value_proc=fitting)
+        answers[field] = fitting(value or proposed)
+    path = path or Path(f"{answers['name']}.yaml")
+    author.refuse_existing(path, force)
+    header = author.schema_line(path)
+    written = author.render(answers, known, header, question)
+    author.verified(written, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, written.encode("utf-8"))
+    except OSError as error:
+        raise unwritable(path.parent, error) from error
+    shown = path.as_posix()
+    lines = [f"{shown} is written. Next:"]
+    lines += [f"  stiltscale {verb:7} {shown}" for verb in ("check", "plan", "run")]
+    if not header:
+        lines += [
+            "Editors check it with a schema beside it, which is not there: to have it,",
+            f"  stiltscale schema study > {(path.parent / 'study.schema.json').as_posix()}",
+            "and `# yaml-language-server: $schema=study.schema.json` as the study's first line.",
+        ]
+    typer.echo("\n".join(lines))
+    return 0
+
+
+@app.command()
+@_verb
+def lock(study: Study) -> int:
+    """Freeze commits of the hub, versions, catalogs and the analysis plan beside a study."""
+    from compiler import lock as locks
+    from compiler.check import check as look
+    from compiler.render import atomic_write, unwritable
+    from runtime import hub
+
+    cached: list[str] = []
+
+    def commit_of(kind: locks.HubKind, name: str, revision: str | None) -> str:
+        commit, from_cache = hub.commit_of(kind, name, revision)
+        if from_cache:
+            cached.append(f"{kind} {name}")
+        return commit
+
+    made = locks.make(look(study, installed=False, locked=False), commit_of)
+    path = locks.lock_path(study)
+    try:
+        atomic_write(path, locks.as_yaml(made, study.name).encode("utf-8"))
+    except OSError as error:
+        raise unwritable(path.parent, error) from error
+    lines = [
+        f"{path.as_posix()}: {len(made.models)} models and {len(made.datasets)} data sets, "
+        f"{len(made.packages)} packages, {len(made.catalog)} catalog files",
+        f"  study    {made.study_digest[:16]}",
+        f"  analysis {made.analysis_digest[:16]}",
+    ]
+    lines += [f"  {what}: the hub did not answer, its commit is the cache's" for what in cached]
+    typer.echo("\n".join([*lines, "check, plan, compile and run use it from now on"]))
+    return 0
+
+
+@app.command()
+@_verb
+def schema(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="study, task, family, benchmark, recipe, device, languages or plan.",
+        ),
+    ] = "study",
+    write: Annotated[
+        bool, typer.Option("--write", help="Write all of specs/ and docs/reference/ anew.")
+    ] = False,
+) -> int:
+    """Print the JSON Schema of a kind of file, for editors and other programs."""
+    from compiler import catalog, schema, validate
+    from compiler.render import atomic_write
+
+    if kind not in schema.KINDS:
+        raise typer.BadParameter(f"there is no `{kind}`; {validate.suggest(kind, schema.KINDS)}")
+    if not write:
+        typer.echo(schema.as_text(schema.schema(kind, catalog.load())), nl=False)
+        return 0
+    specs = catalog.specs_folder()
+    if specs.name != "specs":
+        raise typer.BadParameter("--write is for a checkout; without it, a schema is printed")
+    for path, text in generated(specs.parent).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, text.encode("utf-8"))
+        typer.echo(path.relative_to(specs.parent).as_posix())
+    return 0
+
+
+def generated(root: Path) -> dict[Path, str]:
+    """Return every file of a checkout that is made from the code, with its text."""
+    from compiler import catalog, reference, schema
+    from runtime import manual
+
+    pages = reference.pages() | {"cli.md": manual.cli_page(app)}
+    schemas = {root / "specs" / n: text for n, text in schema.files(catalog.load()).items()}
+    return schemas | {root / "docs" / "reference" / n: text for n, text in pages.items()}
+
+
+def _study_name(path: Path) -> str:
+    from compiler.identity import slug
+
+    return slug(path.stem) if path.stem != path.stem.lower() else path.stem
+
+
 def _plan(study: Path, *, installed: bool = True) -> Plan:
     from compiler.check import check as look
     from compiler.expand import expand
@@ -320,24 +493,29 @@ def _list(kind: str, own: Path | None, form: str) -> int:
             "E011", "there is no such catalog folder", where=str(own), hint=hint
         )
     catalog = load(own)
-    console = _console()
     entries = listing.entries(catalog, kind) if form == "json" else None
-    _show(listing.table(catalog, kind, console.width), entries)
+    _show(listing.table(catalog, kind, _whole_lines().width), entries)
     return 0
 
 
 def _show(view: Any, body: Any) -> None:
-    """Print a view, or a body as JSON when there is one; away from a terminal, lines are whole."""
+    """Print a view, or a body as JSON when there is one."""
     import json
+
+    if body is None:
+        _whole_lines().print(view)
+    else:
+        _out([json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n"])
+
+
+def _whole_lines() -> Console:
+    """Return a console that folds no line when its output is read by a program."""
     import os
 
-    if body is not None:
-        _out([json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n"])
-        return
     console = _console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = 10_000
-    console.print(view)
+    return console
 
 
 def _out(texts: Iterable[str]) -> None:

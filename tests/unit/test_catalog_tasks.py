@@ -242,7 +242,7 @@ def test_what_is_trained_on_exists_and_has_english_data() -> None:
             assert "en" in task(name).languages
             assert "train" in (task(name).source.splits or {})
     chains = {
-        "xquad": ("squad_v1",), "mlqa": ("squad_v1",), "lareqa": ("squad_v1",),
+        "xquad": ("squad_v1",), "mlqa": ("squad_v1",), "lareqa": ("squad_v1_pairs",),
         "xcopa": ("siqa", "copa"), "mewsli_x": ("mewsli_x_pairs",), "xnli": (), "tatoeba": (),
         "bucc2018": (), "tydiqa_goldp": (),
     }  # fmt: skip
@@ -251,7 +251,7 @@ def test_what_is_trained_on_exists_and_has_english_data() -> None:
 
 def test_shared_training_data_has_one_name() -> None:
     shared = {
-        "mnli": {"mnli", "xnli"}, "squad_v1": {"squad_v1", "xquad", "mlqa", "lareqa"},
+        "mnli": {"mnli", "xnli"}, "squad_v1": {"squad_v1", "squad_v1_pairs", "xquad", "mlqa", "lareqa"},
         "siqa": {"siqa", "xcopa"}, "ud_en": {"udpos", "udpos_treebanks"},
         "mewsli_x_pairs": {"mewsli_x", "mewsli_x_pairs"},
     }  # fmt: skip
