@@ -132,9 +132,9 @@ def _source(source: TaskSource) -> str:
 def _models(catalog: Catalog) -> list[Row]:
     return [
         {
+            "model": model.name,
             "family": name,
             "size": str(model.size) if model.size is not None else "-",
-            "model": model.name,
             "total": _size(model.parameters.total),
             "non-embedding": _size(model.parameters.non_embedding),
             "checkpoint": model.checkpoint.hub or model.checkpoint.folder or model.checkpoint.file,
@@ -222,7 +222,7 @@ _ROWS: dict[str, Callable[[Catalog], list[Row]]] = {
 
 _WIDE_ONLY: dict[str, tuple[str, ...]] = {
     "tasks": ("title", "metric", "trained on", "data"),
-    "models": ("model", "checkpoint", "gated", "licence"),
+    "models": ("family", "size", "checkpoint", "gated", "licence"),
     "languages": ("ISO 639-3", "XLM-R", "BLOOM"),
     "hardware": ("title", "GB/s"),
     "recipes": ("title",),

@@ -54,8 +54,8 @@ def study_page() -> str:
         "With `# yaml-language-server: $schema=../study.schema.json` as its first line an editor",
         "completes and checks it; `stiltscale check` says more, since it knows the catalogs too.",
         "",
-        "Short forms: an entry of `intermediate` or `targets` may be a task's name, `controls` takes the",
-        "names of the kinds, `recipe` takes a recipe's name, `models` takes `{family, sizes}`, a",
+        "Short forms: an entry of `intermediate` or `targets` may be a task's name, `controls`",
+        "takes the names of the kinds, `recipe` takes a recipe's name, `models` takes `{family, sizes}`, a",
         "list of these or a list of models, and `targets` takes a list or `{benchmark, without}`.",
         "",
     ]
@@ -71,7 +71,8 @@ def catalogs_page() -> str:
         GENERATED,
         "",
         "Stiltscale's own entries are in `specs/`. A study's `catalog:` names a folder of the same",
-        "form, whose entries extend or replace them by name. Paths in an entry are relative to its file.",
+        "form, whose entries extend or replace them by name. Paths in an entry are relative to its",
+        "file.",
         "",
     ]
     shown: set[str] = set()

@@ -180,6 +180,14 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "the task `topics` has no `dev` file",
         "Add it to `files` in the task's YAML file.",
     ),
+    "C305": (
+        "`topics` names the reader `emoji`, and there is none of that name",
+        "Name a reader that comes along, or give the data as `files`.",
+    ),
+    "C306": (
+        "`udpos_treebanks` needs files of your own",
+        "Get them as the task's limitations say, and name them in a task file of your own.",
+    ),
     "P001": ("the plan cannot be read: KeyError: 'jobs'", "Compile the study again."),
     "P002": (
         "the plan was written under another schema than stiltscale/plan/1",
@@ -187,6 +195,19 @@ REMEDIES: dict[str, tuple[str, str]] = {
     ),
     "P003": ("no plan could be read: No such file or directory", "Run `stiltscale compile` first."),
     "P004": ("the plan has no job 'base-s9'", "Name one of the plan's jobs."),
+    "P005": (
+        "a plan is compared with itself",
+        "Compile first, change the study, then compare the compiled plan with the study.",
+    ),
+    "P006": (
+        "12,000 stages cannot be drawn: more than 400 are not readable",
+        "Draw one seed and fewer sizes or arms in a study that extends this one.",
+    ),
+    "P007": ("3 stages fit 'train-xnli'", "Give more of the key; its hash alone is enough."),
+    "P008": (
+        "no stage of `small` fits 'train-xnl'",
+        "Copy a key from `stiltscale plan STUDY --cells`.",
+    ),
     "E001": (
         "cannot write here: Permission denied",
         "Check the permissions, or choose another folder with `--build`.",
@@ -199,6 +220,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "E010": (
         "this version cannot run all of the plan: span_extraction",
         "Take these out of the study, or use `plan` and `compile` alone.",
+    ),
+    "E011": (
+        "there is no such catalog folder",
+        "Name a folder that has tasks/, models/ or recipes/.",
     ),
     "E020": (
         "the commits of 2 of 3 repositories could not be found",

@@ -183,9 +183,10 @@ def _readable(part: dict[str, Any]) -> None:
 
 def holds_number(field: Mapping[str, Any]) -> bool:
     """Tell whether a field of a schema can hold a number that means an amount."""
-    if "string" in {one.get("type") for one in field.get("anyOf", ())}:
+    parts = list(_inside(field))
+    if any({"type": "string"} in part.get("anyOf", ()) for part in parts):
         return False  # a name that may look like a number
-    return any(part.get("type") in ("integer", "number") for part in _inside(field))
+    return any(part.get("type") in ("integer", "number") for part in parts)
 
 
 def _inside(field: Any) -> Iterator[Mapping[str, Any]]:

@@ -45,7 +45,7 @@ FOUND = [
 
 
 def test_json() -> None:
-    nothing, other, placed = json.loads(findings_json(FOUND))
+    nothing, placed, other = json.loads(findings_json(FOUND))
     assert placed == {
         "code": "C206", "severity": "warning", "message": "one seed,\n50% of it",
         "hint": "add: seeds", "file": "a,b:c.yaml", "line": 3, "column": 5, "end_column": 9,

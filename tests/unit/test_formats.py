@@ -28,19 +28,19 @@ TINY = {"models": {"family": "ladder", "sizes": ["s"]}, "seeds": [1], "targets":
 MERMAID = """\
 flowchart LR
   subgraph j0["prepare-ladder"]
-    s0[("prepare-topics-v1-a93eef96c2")]
-    s3[("prepare-pairs-v1-f66cc073cb")]
+    s0[("prepare-topics")]
+    s3[("prepare-pairs")]
   end
   subgraph j1["ladder_s-none-topics-s1"]
-    s1["train-topics-ladder_s-s1-v1-0af8b56554"]
-    s2(["evaluate-topics-ladder_s-s1-v1-a1de04dc76"])
+    s1["train-topics-ladder_s-s1"]
+    s2(["evaluate-topics-ladder_s-s1"])
   end
   subgraph j2["ladder_s-pairs-s1"]
-    s4["train-pairs-ladder_s-s1-v1-42c11b8986"]
+    s4["train-pairs-ladder_s-s1"]
   end
   subgraph j3["ladder_s-pairs-topics-s1"]
-    s5["train-topics-after_pairs-ladder_s-s1-v1-3f39a632b6"]
-    s6(["evaluate-topics-after_pairs-ladder_s-s1-v1-62a0548fba"])
+    s5["train-topics-after_pairs-ladder_s-s1"]
+    s6(["evaluate-topics-after_pairs-ladder_s-s1"])
   end
   s0 --> s1
   s0 --> s2
@@ -61,7 +61,8 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_mermaid() -> None:
-    assert mermaid(plan_of(SMALL, **TINY)) == MERMAID
+    drawn = mermaid(plan_of(SMALL, **TINY))
+    assert re.sub(r"-v\d+-[0-9a-f]{10}", "", drawn) == MERMAID
 
 
 def test_the_graphs_are_the_plan() -> None:
