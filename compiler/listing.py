@@ -28,15 +28,17 @@ Row = dict[str, Any]
 
 def entries(catalog: Catalog, kind: str) -> list[Row]:
     """Return the entries of one kind whole, each with its file, as JSON can hold them."""
+    files = files_of(catalog, kind)
     return [
-        {"file": file_of(catalog, kind, name), **entry.model_dump(mode="json", exclude_none=True)}
+        {"file": files[name], **entry.model_dump(mode="json", exclude_none=True)}
         for name, entry in _entries(catalog, kind).items()
     ]
 
 
 def table(catalog: Catalog, kind: str, width: int) -> Table:
     """Return a table of one kind of entry; a narrow one leaves out what only helps to browse."""
-    rows = _ROWS[kind](catalog)
+    files = files_of(catalog, kind)
+    rows = [{**row, "file": files[name]} for name, row in _ROWS[kind](catalog)]
     wide = _WIDE_ONLY[kind] if width < WIDE else ()
     columns = [name for name in (rows[0] if rows else {"file": ""}) if name not in wide]
     shown = Table(
@@ -62,23 +64,27 @@ def table(catalog: Catalog, kind: str, width: int) -> Table:
     return shown
 
 
-def file_of(catalog: Catalog, kind: str, name: str) -> str:
-    """Return the file of an entry: ours from `specs/`, an author's as its folder was given."""
-    path = catalog.files.get(f"{kind}/{name}")
-    if path is None:
-        return _language_file(catalog, name) if kind == "languages" else ""
+def files_of(catalog: Catalog, kind: str) -> dict[str, str]:
+    """Return the file of each entry: ours from `specs/`, an author's as its folder was given."""
+    if kind == "languages":
+        return _language_files(catalog)
+    found = {}
     ours = catalogs.specs_folder()
-    if path.is_relative_to(ours):
-        return (Path("specs") / path.relative_to(ours)).as_posix()
-    return path.as_posix()
+    for name in _entries(catalog, kind):
+        path = catalog.files[f"{kind}/{name}"]
+        inside = path.is_relative_to(ours)
+        found[name] = (Path("specs") / path.relative_to(ours) if inside else path).as_posix()
+    return found
 
 
-def _language_file(catalog: Catalog, code: str) -> str:
-    """Return the file of a language: the author's where it has another entry than ours."""
+def _language_files(catalog: Catalog) -> dict[str, str]:
+    """Return the file of each language: the author's where it has another entry than ours."""
     files = [name for name in catalog.digests if name.endswith("languages.yaml")]
-    if len(files) < 2:
-        return "".join(files)
-    return files[catalogs.load().languages.get(code) != catalog.languages[code]]
+    ours = catalogs.load().languages if len(files) > 1 else catalog.languages
+    return {
+        code: files[0] if ours.get(code) == entry else files[-1]
+        for code, entry in catalog.languages.items()
+    }
 
 
 def _entries(catalog: Catalog, kind: str) -> Mapping[str, Any]:
@@ -117,7 +123,6 @@ def _tasks(catalog: Catalog) -> list[Row]:
             "languages": len(task.languages),
             "trained on": " + ".join(task.train_on) or ("itself" if task.trains else "-"),
             "data": _source(task.source),
-            "file": file_of(catalog, "tasks", name),
         }
         for name, task in catalog.tasks.items()
     ]
@@ -140,7 +145,6 @@ def _models(catalog: Catalog) -> list[Row]:
             "checkpoint": model.checkpoint.hub or model.checkpoint.folder or model.checkpoint.file,
             "gated": model.gated,
             "licence": family.license or "-",
-            "file": file_of(catalog, "models", name),
         }
         for name, family in catalog.families.items()
         for model in family.members
@@ -159,7 +163,6 @@ def _languages(catalog: Catalog) -> list[Row]:
             "XLM-R": language.xlm_r,
             "BLOOM": language.bloom,
             "tasks": sum(code in languages for languages in used),
-            "file": file_of(catalog, "languages", code),
         }
         for code, language in catalog.languages.items()
     ]
@@ -174,7 +177,6 @@ def _hardware(catalog: Catalog) -> list[Row]:
             "TFLOP/s": ", ".join(f"{k} {v:g}" for k, v in device.tflops.items()) or "-",
             "GB/s": device.bandwidth_gb_s,
             "price/h": device.price_per_hour,
-            "file": file_of(catalog, "hardware", name),
         }
         for name, device in catalog.devices.items()
     ]
@@ -191,7 +193,6 @@ def _recipes(catalog: Catalog) -> list[Row]:
                 "title": recipe.title,
                 "defaults": ", ".join(f"{k} {_text(v)}" for k, v in defaults.items()) or "-",
                 "changed for": ", ".join(narrower) or "-",
-                "file": file_of(catalog, "recipes", name),
             }
         )
     return rows
@@ -203,7 +204,6 @@ def _benchmarks(catalog: Catalog) -> list[Row]:
             "benchmark": name,
             "title": benchmark.title,
             "tasks": ", ".join(entry.task for entry in benchmark.tasks),
-            "file": file_of(catalog, "benchmarks", name),
         }
         for name, benchmark in catalog.benchmarks.items()
     ]

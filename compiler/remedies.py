@@ -181,11 +181,11 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "Add it to `files` in the task's YAML file.",
     ),
     "C305": (
-        "`topics` names the reader `emoji`, and there is none of that name",
+        "the task `topics` names the reader `emoji`, which there is none of",
         "Name a reader that comes along, or give the data as `files`.",
     ),
     "C306": (
-        "`udpos_treebanks` needs files of your own",
+        "`udpos_treebanks` needs files of your own: udpos/train.en.jsonl and 38 more files",
         "Get them as the task's limitations say, and name them in a task file of your own.",
     ),
     "P001": ("the plan cannot be read: KeyError: 'jobs'", "Compile the study again."),

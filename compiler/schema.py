@@ -133,10 +133,17 @@ def _shorthands(properties: dict[str, Any], definitions: dict[str, Any]) -> None
     def items(holder: dict[str, Any], *forms: dict[str, Any]) -> None:
         holder["items"] = {"anyOf": list(forms)}
 
-    def several(model: str) -> dict[str, Any]:
-        return {"type": "array", "minItems": 1, "items": _ref(model)}
+    def several(model: str, needed: str) -> dict[str, Any]:
+        form = {"allOf": [_ref(model), {"required": [needed]}]}
+        return {"type": "array", "minItems": 1, "items": form}
 
-    replace("models", _ref("Ladder"), several("Ladder"), several("Model"), _ref("Models"))
+    replace(
+        "models",
+        _ref("Ladder"),
+        several("Ladder", "family"),
+        several("Model", "checkpoint"),
+        _ref("Models"),
+    )
     items(properties["intermediate"], name, _ref("Arm"))
     items(properties["controls"], {"type": "string", "enum": kinds}, _ref("Control"))
     target = {"anyOf": [name, _ref("Target")]}

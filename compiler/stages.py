@@ -176,7 +176,7 @@ class Stages:
         return parts_
 
     def _dump(self, training: Training) -> dict[str, Any]:
-        known = ("training", id(training))
+        known = ("training", training)
         if known not in self._known:
             self._known[known] = training.model_dump(exclude_none=True)
         dumped: dict[str, Any] = self._known[known]
