@@ -38,7 +38,7 @@ def entries(catalog: Catalog, kind: str) -> list[Row]:
 def table(catalog: Catalog, kind: str, width: int) -> Table:
     """Return a table of one kind of entry; a narrow one leaves out what only helps to browse."""
     files = files_of(catalog, kind)
-    rows = [{**row, "file": files[name]} for name, row in _ROWS[kind](catalog)]
+    rows = [{**row, "file": files[row[_NAMED[kind]]]} for row in _ROWS[kind](catalog)]
     wide = _WIDE_ONLY[kind] if width < WIDE else ()
     columns = [name for name in (rows[0] if rows else {"file": ""}) if name not in wide]
     shown = Table(
@@ -209,6 +209,15 @@ def _benchmarks(catalog: Catalog) -> list[Row]:
     ]
 
 
+_NAMED = {
+    "tasks": "task",
+    "models": "family",
+    "languages": "code",
+    "hardware": "device",
+    "recipes": "recipe",
+    "benchmarks": "benchmark",
+}
+
 _SIZES = ("total", "non-embedding")
 
 _ROWS: dict[str, Callable[[Catalog], list[Row]]] = {
@@ -222,7 +231,7 @@ _ROWS: dict[str, Callable[[Catalog], list[Row]]] = {
 
 _WIDE_ONLY: dict[str, tuple[str, ...]] = {
     "tasks": ("title", "metric", "trained on", "data"),
-    "models": ("family", "size", "checkpoint", "gated", "licence"),
+    "models": ("family", "checkpoint", "gated", "licence"),
     "languages": ("ISO 639-3", "XLM-R", "BLOOM"),
     "hardware": ("title", "GB/s"),
     "recipes": ("title",),

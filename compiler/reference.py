@@ -55,8 +55,9 @@ def study_page() -> str:
         "completes and checks it; `stiltscale check` says more, since it knows the catalogs too.",
         "",
         "Short forms: an entry of `intermediate` or `targets` may be a task's name, `controls`",
-        "takes the names of the kinds, `recipe` takes a recipe's name, `models` takes `{family, sizes}`, a",
-        "list of these or a list of models, and `targets` takes a list or `{benchmark, without}`.",
+        "takes the names of the kinds, `recipe` takes a recipe's name, `models` takes",
+        "`{family, sizes}`, a list of these or a list of models, and `targets` takes a list or",
+        "`{benchmark, without}`.",
         "",
     ]
     lines += _section("Fields of a study", body, body["definitions"], set())
@@ -140,6 +141,8 @@ def _type(field: Mapping[str, Any]) -> str:
     if "$ref" in field:
         name = str(field["$ref"]).rsplit("/", 1)[-1]
         return f"[{name}](#{name.lower()})"
+    if "then" in field:
+        return f"{_type(field['else'])} or {_type(field['then'])}"
     if "allOf" in field:
         return _type(field["allOf"][0])
     if "anyOf" in field:

@@ -200,7 +200,7 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "Compile first, change the study, then compare the compiled plan with the study.",
     ),
     "P006": (
-        "12,000 stages cannot be drawn: more than 400 are not readable",
+        "12,000 stages cannot be drawn: more than 2,000 are not readable",
         "Draw one seed and fewer sizes or arms in a study that extends this one.",
     ),
     "P007": ("3 stages fit 'train-xnli'", "Give more of the key; its hash alone is enough."),

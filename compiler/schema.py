@@ -133,15 +133,12 @@ def _shorthands(properties: dict[str, Any], definitions: dict[str, Any]) -> None
     def items(holder: dict[str, Any], *forms: dict[str, Any]) -> None:
         holder["items"] = {"anyOf": list(forms)}
 
-    def several(model: str, needed: str) -> dict[str, Any]:
-        form = {"allOf": [_ref(model), {"required": [needed]}]}
-        return {"type": "array", "minItems": 1, "items": form}
-
+    ladder = {"allOf": [_ref("Ladder"), {"required": ["family"]}]}
+    member = {"if": {"required": ["checkpoint"]}, "then": _ref("Model"), "else": ladder}
     replace(
         "models",
         _ref("Ladder"),
-        several("Ladder", "family"),
-        several("Model", "checkpoint"),
+        {"type": "array", "minItems": 1, "items": member},
         _ref("Models"),
     )
     items(properties["intermediate"], name, _ref("Arm"))
