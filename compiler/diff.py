@@ -28,6 +28,10 @@ class Change:
     new: Any
 
 
+OTHER_VERSION = Change("nothing of the study; keys are made", "by one version", "by another")
+"""Why a key differs though identity and inputs are equal."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rekeyed:
     """A stage that became another; without changes of its own it follows one that it reads."""
@@ -248,6 +252,8 @@ def _rekeyed(
                 above |= reach.get(ups[1], frozenset())
             elif ups[0] != ups[1]:
                 changes += _input_changes(name, *ups, before, after)
+        if not changes and not above:
+            changes = [OTHER_VERSION]
         if changes:
             values = canonical([[c.field, c.old, c.new] for c in changes])
             number = numbers.setdefault((stage.kind, stage.task, values), len(numbers))

@@ -240,11 +240,12 @@ def _namesakes(plan: Plan, stage: Stage, seen: Seen) -> Iterator[str]:
         for key in described:
             yield ""
             yield f"The store has the same words under the key of the plan compiled last: {key}"
-            changes = identity_changes(known[key], stage, seen.compiled, plan)
-            yield from _told(changes, "  ")
-            if not changes and key in former:
+            item = former.get(key)
+            own = item.changes if item else ()
+            yield from _told(own or identity_changes(known[key], stage, seen.compiled, plan), "  ")
+            if item and not own:
                 yield "  it follows what it reads, and nothing of its own differs:"
-                for number in former[key].causes:
+                for number in item.causes:
                     cause = difference.causes[number]
                     yield from _told(cause.changes, f"    {cause.kind} of {cause.task}, ")
     if others:

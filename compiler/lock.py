@@ -15,7 +15,7 @@ from pydantic import Field
 from compiler.catalog import Catalog
 from compiler.entries import Checkpoint, Model, Task
 from compiler.errors import EnvironmentUnready
-from compiler.identity import digest
+from compiler.identity import canonical, digest
 from compiler.resolve import Resolved, Say
 from compiler.source import read
 from compiler.study import Study
@@ -119,11 +119,12 @@ def compare(lock: Lock, resolved: Resolved, say: Say) -> None:
         changed = [
             f"{name}: locked {_shown(lock.analysis.get(name))}, now {_shown(now.get(name))}"
             for name in names
-            if now.get(name) != lock.analysis.get(name)
+            if canonical(now.get(name)) != canonical(lock.analysis.get(name))
         ]
+        where = "; ".join(changed) or "its digest"
         say(
             "C216",
-            f"the analysis plan differs from the locked one in {'; '.join(changed)}",
+            f"the analysis plan differs from the locked one in {where}",
             "the report lists it as a deviation",
             ("analysis",),
         )
@@ -186,7 +187,10 @@ def make(resolved: Resolved, commit_of: Resolver) -> Lock:
             troubles[f"{kind} {_entry(name, revision)}"] = str(error.args[0])
     if troubles:
         lines = [f"the commits of {len(troubles)} of {len(wanted)} repositories could not be found"]
-        lines += [f"  {name}: {why}" for name, why in sorted(troubles.items())]
+        lines += [
+            f"  {why}" if name in why else f"  {name}: {why}"
+            for name, why in sorted(troubles.items())
+        ]
         raise EnvironmentUnready(
             "E020",
             "\n".join(lines),
@@ -290,4 +294,4 @@ def _entry(name: str, revision: str | None) -> str:
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None or value == [] else str(value)
+    return "none" if value in (None, [], ()) else str(value)

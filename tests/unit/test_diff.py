@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from studies import SMALL, plan_of
 from typer.testing import CliRunner
 
-from compiler.diff import Difference, compare, differing, leaves, words_of
+from compiler.diff import OTHER_VERSION, Difference, compare, differing, leaves, words_of
 from compiler.formats import diff_view, duration
 from compiler.identity import stage_key
 from compiler.plan import Plan, from_json
@@ -169,6 +170,16 @@ def test_a_renamed_arm() -> None:
         ("words of the key", "after_both", "after_mixed"),
     }
     assert found.design["arms"] == {"added": ("mixed",), "dropped": ("both",)}
+
+
+def test_keys_of_another_version() -> None:
+    plan = plan_of(SMALL)
+    text = re.sub(r"-v1-(.{10})", lambda m: f"-v2-{m[1][::-1]}", plan.to_json())
+    found = compare(from_json(text), plan)
+    assert len(found.rekeyed) == len(plan.stages)
+    assert {c.changes for c in found.causes} == {(OTHER_VERSION,)}
+    assert {c.kind for c in found.causes} == {"prepare"}
+    assert all(item.causes for item in found.rekeyed)
 
 
 def test_languages_are_parts() -> None:
