@@ -7,13 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from compiler.entries import Benchmark, Device, Family, LanguageEntry, Recipe, Task
 from compiler.errors import Diagnostic, StudyInvalid
 from compiler.identity import digest
 from compiler.source import read
-from compiler.study import Family, Frozen, Recipe, Task
+from compiler.terms import Frozen
 from compiler.validate import validate
 
 E = TypeVar("E", bound=Frozen)
+
+
+class Languages(Frozen):
+    """The file of languages: one list."""
+
+    languages: tuple[LanguageEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,9 @@ class Catalog:
     tasks: Mapping[str, Task]
     families: Mapping[str, Family]
     recipes: Mapping[str, Recipe]
+    benchmarks: Mapping[str, Benchmark]
+    devices: Mapping[str, Device]
+    languages: Mapping[str, LanguageEntry]
     files: Mapping[str, Path] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
 
@@ -54,7 +64,9 @@ def load(own: Path | None = None, *, shown: str | None = None) -> Catalog:
         for root, label in roots:
             for path in sorted((root / kind).glob("*.yaml")):
                 try:
-                    document = read(path, shown=f"{label}/{kind}/{path.name}")
+                    document = read(
+                        path, shown=f"{label}/{kind}/{path.name}", ours=root == specs_folder()
+                    )
                     entry = validate(document, model)
                 except StudyInvalid as error:
                     problems.extend(error.diagnostics)
@@ -65,10 +77,26 @@ def load(own: Path | None = None, *, shown: str | None = None) -> Catalog:
                 digests[f"{label}/{kind}/{path.name}"] = digest(document.value)
         return found
 
+    languages: dict[str, LanguageEntry] = {}
+    for root, label in roots:
+        path = root / "languages.yaml"
+        if not path.is_file():
+            continue
+        try:
+            document = read(path, shown=f"{label}/languages.yaml", ours=root == specs_folder())
+            known = validate(document, Languages)
+        except StudyInvalid as error:
+            problems.extend(error.diagnostics)
+            continue
+        languages |= {entry.language: entry for entry in known.languages}
+        digests[f"{label}/languages.yaml"] = digest(document.value)
     catalog = Catalog(
         tasks=entries("tasks", Task, "task"),
         families=entries("models", Family, "family"),
         recipes=entries("recipes", Recipe, "recipe"),
+        benchmarks=entries("benchmarks", Benchmark, "benchmark"),
+        devices=entries("hardware", Device, "device"),
+        languages=languages,
         files=files,
         digests=digests,
     )

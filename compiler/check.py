@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from compiler import catalog as catalogs
+from compiler import lock as locks
 from compiler import presence, rules
+from compiler.catalog import Catalog
+from compiler.codes import CODES
 from compiler.errors import Diagnostic, StudyInvalid
 from compiler.findings import Findings
-from compiler.resolve import Resolved, goals, models, recipes
-from compiler.source import read
+from compiler.inherit import read_study
+from compiler.resolve import Resolved, arms, goals, models
+from compiler.settings import settings
 from compiler.study import Study
-from compiler.validate import validate
+from compiler.validate import suggest, validate
 
 
-def check(path: Path, *, installed: bool = True) -> Resolved:
+def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolved:
     """Read, validate and resolve a study file.
 
-    With ``installed`` the packages that its data and models come from must be there. Raises
+    With ``installed`` the packages that its data and models come from must be there. With
+    ``locked`` a lock beside the study pins what the hub is asked for. Raises
     StudyInvalid with all findings when one of them is an error; warnings and notes are kept in
     the result.
     """
-    document = read(path)
+    document = read_study(path)
     study = validate(document, Study)
     own = None
     if study.catalog is not None:
-        own = path.parent / study.catalog
+        named_in = Path(document.span(("catalog",)).file)  # perhaps a file that this one extends
+        own = named_in.parent / study.catalog
         if not _holds_catalog(own):
             raise StudyInvalid(
                 [
@@ -39,29 +47,73 @@ def check(path: Path, *, installed: bool = True) -> Resolved:
                 ]
             )
     catalog = catalogs.load(own, shown=study.catalog)
+    lock = locks.find(path) if locked else None
+    if lock is not None:
+        study, catalog = locks.pinned(study, catalog, lock)
     found = Findings(document)
-    ladder, families, describes = models(study, catalog, found.say)
-    targets = tuple(goals(study, catalog, found.say))
-    rules.arms(study, catalog, targets, found.say)
-    rules.duplicates(study, found.say)
-    trainings = recipes(study, catalog, ladder, targets, found.say)
+    say = found.say
+    ladder, families, describes = models(study, catalog, say)
+    treatments = tuple(arms(study, catalog, say))
+    targets = tuple(goals(study, catalog, say))
+    rules.pairs(treatments, targets, say)
+    rules.duplicates(study, say)
+    rules.analysis(study, say)
+    rules.hardware(study, catalog, say)
+    trainings = settings(study, catalog, ladder, treatments, targets, say)
     if installed:
-        presence.packages(study, catalog, ladder, targets, found.say)
-    presence.files(study, catalog, ladder, targets, path.parent, found.say)
+        presence.packages(ladder, treatments, targets, say)
+    folders = {m.name: model_folder(m.name, families, catalog, path) for m in ladder}
+    presence.files(ladder, treatments, targets, folders, catalog, say)
     if found.errors():
         raise StudyInvalid([d for d in found.made if d.severity != "note"])
-    rules.design(study, ladder, targets, found.say)
-    return Resolved(
+    rules.design(study, ladder, targets, treatments, say)
+    resolved = Resolved(
         path,
         study,
         catalog,
         ladder,
         families,
+        treatments,
         targets,
         trainings,
-        tuple(sorted(found.made, key=Diagnostic.sort_key)),
-        describes,
+        describes=describes,
+        lock=locks.digests(lock) if lock else {},
     )
+    if lock is not None:
+        locks.compare(lock, resolved, say)
+    known = sorted(acknowledged(study, found), key=Diagnostic.sort_key)
+    return replace(resolved, diagnostics=tuple(known))
+
+
+def model_folder(name: str, families: Mapping[str, str], catalog: Catalog, study: Path) -> Path:
+    """Return what a model's local paths are relative to: its catalog's folder, or the study's."""
+    family = families[name]
+    known = f"models/{family}" in catalog.files
+    return catalog.folder("models", family) if known else study.parent
+
+
+def acknowledged(study: Study, found: Findings) -> list[Diagnostic]:
+    """Turn warnings that the author acknowledges into notes that carry the reason.
+
+    Raises StudyInvalid when a code that is no warning is acknowledged.
+    """
+    reasons = {}
+    for index, entry in enumerate(study.acknowledge):
+        path = ("acknowledge", index, "code")
+        if entry.code not in CODES or CODES[entry.code][0] != "warning":
+            warnings = [code for code, (severity, _) in CODES.items() if severity == "warning"]
+            found.say("C119", f"`{entry.code}` is no warning", suggest(entry.code, warnings), path)
+        elif entry.code not in {d.code for d in found.made}:
+            found.say("C214", f"`{entry.code}` is acknowledged and did not occur", "", path)
+        reasons[entry.code] = entry.reason
+    if found.errors():
+        raise StudyInvalid(found.made)
+    return [
+        replace(d, severity="note", message=f"{d.message} (acknowledged: {reasons[d.code]})")
+        if d.severity == "warning" and d.code in reasons
+        else d
+        for d in found.made
+    ]
 
 
 def _holds_catalog(folder: Path) -> bool:

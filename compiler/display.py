@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from rich import box
 from rich.cells import cell_len
@@ -57,33 +57,62 @@ def print_diagnostics(console: Console, diagnostics: Iterable[Diagnostic]) -> No
         console.print(Text(", ".join(shown), style="bold"))
 
 
+def findings_json(diagnostics: Iterable[Diagnostic]) -> str:
+    """Return findings as a JSON list; a finding about a file as a whole has no line."""
+    rows = []
+    for diagnostic in sorted(diagnostics, key=Diagnostic.sort_key):
+        span = diagnostic.span
+        placed = span is not None and span.line > 0
+        rows.append(
+            {
+                "code": diagnostic.code,
+                "severity": diagnostic.severity,
+                "message": diagnostic.message,
+                "hint": diagnostic.hint,
+                "file": span.file if span else None,
+                "line": span.line if span and placed else None,
+                "column": span.column if span and placed else None,
+                "end_column": span.column + span.width if span and placed else None,
+            }
+        )
+    return json.dumps(rows, indent=1)
+
+
+def findings_github(diagnostics: Iterable[Diagnostic]) -> str:
+    """Return findings as workflow commands, which GitHub shows at their lines."""
+    lines = []
+    for diagnostic in sorted(diagnostics, key=Diagnostic.sort_key):
+        span = diagnostic.span
+        places: dict[str, object] = {"file": span.file} if span else {}
+        if span and span.line > 0:
+            end = span.column + span.width - 1
+            places |= {"line": span.line, "col": span.column, "endColumn": end}
+        places["title"] = diagnostic.code
+        words = ",".join(f"{key}={_escaped(str(value), ':,')}" for key, value in places.items())
+        message = "\n".join(part for part in (diagnostic.message, diagnostic.hint) if part)
+        level = "notice" if diagnostic.severity == "note" else diagnostic.severity
+        lines.append(f"::{level} {words}::{_escaped(message)}")
+    return "\n".join(lines)
+
+
+def _escaped(text: str, more: str = "") -> str:
+    """Escape what ends a workflow command, or in a property's value what ends that."""
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    for character in more:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def plan_view(plan: Plan, states: Mapping[str, str] | None = None) -> RenderableType:
     """Return the plan as tables: the design, the stages, and what to know before launch."""
-    design = Table(
-        title=f"{plan.name}: runs by arm and target", box=box.SIMPLE, title_justify="left"
-    )
-    design.add_column("arm")
     targets = list(dict.fromkeys(run.target for run in plan.runs))
-    for target in targets:
-        design.add_column(target, justify="right")
-    marks = {
-        (run.arm, run.target): "*" if "self_pair" in run.flags else "~"
-        for run in plan.runs
-        if {"self_pair", "shared_text"} & set(run.flags)
-    }
-    runs = Counter((run.arm, run.target) for run in plan.runs)
+    design = Table(title=f"{plan.name}: arms", box=box.SIMPLE, title_justify="left")
+    design.add_column("arm", overflow="fold")
+    design.add_column("targets", justify="right")
+    design.add_column("runs", justify="right")
+    design.add_column("to know", overflow="fold")
     for arm in plan.arms:
-        row = [f"{runs[arm, t]}{marks.get((arm, t), '')}" if runs[arm, t] else "-" for t in targets]
-        design.add_row(arm, *row)
-    legend = [
-        ("~", "same English sentences as the target, flagged"),
-        ("*", "the target's own training data, not in the primary estimate"),
-        ("-", "not run: the target itself"),
-    ]
-    shown = " ".join(f"{m}" for m in marks.values())
-    notes = [
-        f"{m} {what}" for m, what in legend if m in shown or (m == "-" and _gaps(plan, targets))
-    ]
+        design.add_row(arm, *_arm_row(plan, arm, targets))
 
     sizes = Table(title="sizes", box=box.SIMPLE, title_justify="left")
     for name in ("model", "non-embedding", "total", "layers"):
@@ -114,7 +143,6 @@ def plan_view(plan: Plan, states: Mapping[str, str] | None = None) -> Renderable
         f"{len(plan.jobs):,} jobs."
     )
     parts: list[RenderableType] = [summary, Text(""), design]
-    parts += [Text(note, style="dim") for note in notes]
     parts += [sizes, stages]
     for confound in plan.confounds:
         parts.append(
@@ -143,5 +171,20 @@ def naive_stages(plan: Plan) -> dict[str, int]:
     return dict(naive) | {k: naive.get(k, 0) for k in ("prepare", "train", "evaluate", "retrieve")}
 
 
-def _gaps(plan: Plan, targets: list[Any]) -> bool:
-    return len({(r.arm, r.target) for r in plan.runs}) < len(plan.arms) * len(targets)
+def _arm_row(plan: Plan, arm: str, targets: list[str]) -> tuple[str, str, str]:
+    runs = [run for run in plan.runs if run.arm == arm]
+    reached = {run.target for run in runs}
+    marks = (
+        ("self-pair (not in the primary estimate)", "self_pair"),
+        ("same English sentences", "shared_text"),
+    )
+    known = []
+    for words, flag in marks:
+        named = [t for t in targets if any(r.target == t and flag in r.flags for r in runs)]
+        known += [f"{words}: {', '.join(named)}"] if named else []
+    absent = [t for t in targets if t not in reached]
+    known += [f"not run: {', '.join(absent)}"] if absent else []
+    role = str(plan.arms[arm].get("role", ""))
+    if role in ("step_matched", "placebo") or any("exploratory" in r.flags for r in runs):
+        known.insert(0, "shown apart, not in the average over arms")
+    return str(len(reached)), str(len(runs)), "; ".join(known)

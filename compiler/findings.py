@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from compiler.codes import CODES
-from compiler.errors import Diagnostic
+from compiler.errors import Diagnostic, Span
 from compiler.source import Document, Path_
 
 
@@ -18,7 +18,7 @@ class Findings:
 
     def say(self, code: str, message: str, hint: str, path: Path_, key: bool = False) -> None:
         """Add a finding at a path of the document; ``key`` underlines the key, not its value."""
-        span = self.document.span(path, key=key)
+        span = self.document.span(path, key=key) if path else Span(self.document.file, 0, 0)
         self.made.append(Diagnostic(code, CODES[code][0], message, hint, span))
 
     def errors(self) -> list[Diagnostic]:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from compiler.catalog import Catalog
-from compiler.resolve import Goal, Say
+from compiler.entries import Model, Task
+from compiler.resolve import Goal, Say, Treatment
 from compiler.source import Path_
-from compiler.study import Model, Study, Task
 from compiler.validate import suggest
 
 
 def packages(
-    study: Study,
-    catalog: Catalog,
-    models: tuple[Model, ...],
-    goals: tuple[Goal, ...],
-    say: Say,
+    models: tuple[Model, ...], arms: tuple[Treatment, ...], goals: tuple[Goal, ...], say: Say
 ) -> None:
     """Say which installed packages are missing or of another version."""
     needed: dict[tuple[str, str], Path_] = {}
@@ -27,17 +24,16 @@ def packages(
         for source in (model.checkpoint, model.tokenizer):
             for item in source.packages.items() if source else ():
                 needed.setdefault(item, ("models",))
-    for index, arm in enumerate(study.intermediate):
-        task = catalog.tasks.get(arm.task)
-        for item in task.source.packages.items() if task else ():
-            needed.setdefault(item, ("intermediate", index))
-        if task:
-            _reader(task, ("intermediate", index), say)
-    order = {t.task: i for i, t in enumerate(study.targets)}
+    for arm in arms:
+        for task in arm.tasks:
+            _reader(task, arm.path, say)
+            for item in task.source.packages.items():
+                needed.setdefault(item, arm.path)
     for goal in goals:
-        _reader(goal.task, ("targets", order[goal.task.task]), say)
-        for item in goal.task.source.packages.items():
-            needed.setdefault(item, ("targets", order[goal.task.task]))
+        for task in (goal.task, *goal.trains):
+            _reader(task, goal.path, say)
+            for item in task.source.packages.items():
+                needed.setdefault(item, goal.path)
     for (package, version), path in sorted(needed.items()):
         try:
             found = importlib.metadata.version(package)
@@ -64,40 +60,36 @@ def _reader(task: Task, path: Path_, say: Say) -> None:
     folder = Path(__file__).parent.parent / "runtime" / "sources"
     if name is not None and not (folder / f"{name}.py").is_file():
         known = [f.stem for f in folder.glob("*.py") if not f.stem.startswith("_")]
-        say(
-            "C305",
-            f"the task `{task.task}` names the reader `{name}`, which there is none of",
-            suggest(name, known),
-            path,
-        )
+        what = f"the task `{task.task}` names the reader `{name}`, which there is none of"
+        say("C305", what, suggest(name, known), path)
 
 
 def files(
-    study: Study,
-    catalog: Catalog,
     models: tuple[Model, ...],
+    arms: tuple[Treatment, ...],
     goals: tuple[Goal, ...],
-    base_folder: Path,
+    folders: Mapping[str, Path],
+    catalog: Catalog,
     say: Say,
 ) -> None:
-    """Look for the local files that the keys will be made from."""
+    """Say which local files are missing that the keys will be made from.
+
+    ``folders`` gives for each model the folder that its checkpoint's path is relative to.
+    """
     needed: dict[Path, tuple[str, Path_]] = {}
-    for index, arm in enumerate(study.intermediate):
-        task = catalog.tasks.get(arm.task)
-        if task is not None:
-            _data(catalog, task, ("train", "dev"), ("en",), ("intermediate", index), needed, say)
-    order = {t.task: i for i, t in enumerate(study.targets)}
+    for arm in arms:
+        for course in arm.courses:
+            for task in course.tasks:
+                _data(catalog, task, ("train",), (course.language,), arm.path, needed, say)
+                _data(catalog, task, ("dev",), ("en",), arm.path, needed, say)
     for goal in goals:
-        path: Path_ = ("targets", order[goal.task.task])
-        if goal.task.kind != "retrieval":
-            _data(catalog, goal.task, ("train", "dev"), ("en",), path, needed, say)
-        _data(catalog, goal.task, ("test",), goal.languages, path, needed, say)
-    family = study.models.family
-    base = catalog.folder("models", family) if family and models else base_folder
+        for task in goal.trains:
+            _data(catalog, task, ("train", "dev"), ("en",), goal.path, needed, say)
+        _data(catalog, goal.task, ("test",), goal.languages, goal.path, needed, say)
     for index, model in enumerate(models):
         for what, source in (("checkpoint", model.checkpoint), ("tokenizer", model.tokenizer)):
             if source is not None and source.folder is not None:
-                file = base / source.folder / "config.json"
+                file = folders[model.name] / source.folder / "config.json"
                 needed.setdefault(file, (f"the {what} of `{model.name}`", ("models", index)))
     for file, (what, path) in needed.items():
         if not _is_file(file):
@@ -118,6 +110,20 @@ def _data(
     if task.source.files is None:
         return
     files = {str(split): pattern for split, pattern in task.source.files.items()}
+    if task.source.supplied:
+        absent = [
+            name
+            for split in splits
+            for language in languages
+            if (name := files.get(split, "").replace("{language}", language))
+            and not _is_file(catalog.folder("tasks", task.task) / name)
+        ]
+        if absent:
+            more = f" and {len(absent) - 1} more files" if len(absent) > 1 else ""
+            what = f"`{task.task}` needs files of your own: {absent[0]}{more}"
+            hint = "the task's limitations say which; until they are there it can only be planned"
+            say("C306", what, hint, path)
+        return
     for split in splits:
         if split not in files:
             what = f"the task `{task.task}` has no `{split}` file"

@@ -1,27 +1,64 @@
-"""Looks up every name of a study in the catalogs: models, targets, languages, recipes."""
+"""Looks up every name of a study in the catalogs: models, arms, targets, languages, recipes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
 
 from compiler.catalog import Catalog
+from compiler.entries import Model, Task, Training
 from compiler.errors import Diagnostic
-from compiler.study import Model, Phase, Study, Task, Training, TrainingChange
+from compiler.source import Path_
+from compiler.study import Study
+from compiler.terms import UNTRAINED, Phase
 from compiler.validate import suggest
 
 CONTROL = "none"
 Say = Callable[..., None]
 """How a finding is reported: `findings.Findings.say`."""
 
+Role = Literal["intermediate", "step_matched", "placebo"]
+
 
 @dataclass(frozen=True)
 class Goal:
-    """A target with the languages that this study scores it in."""
+    """A target with the languages it is scored in, and the tasks it is trained on, in order."""
 
     task: Task
     languages: tuple[str, ...]
+    trains: tuple[Task, ...]
+    path: Path_
+
+
+@dataclass(frozen=True)
+class Course:
+    """One training of an arm: its tasks (several for a mix), and how they are fed."""
+
+    name: str
+    tasks: tuple[Task, ...]
+    language: str = "en"
+    sampling: Mapping[str, Any] | None = None
+    replay: Mapping[str, Any] | None = None
+    shuffled: bool = False
+    shared_head: bool = False
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """An arm whose names have been looked up: what happens before a target's own training."""
+
+    name: str
+    role: Role
+    courses: tuple[Course, ...]
+    of: str = ""
+    path: Path_ = ()
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Every task that the arm trains on."""
+        return tuple(task for course in self.courses for task in course.tasks)
 
 
 @dataclass(frozen=True)
@@ -33,10 +70,12 @@ class Resolved:
     catalog: Catalog
     models: tuple[Model, ...]
     families: Mapping[str, str]
+    arms: tuple[Treatment, ...]
     goals: tuple[Goal, ...]
     recipes: Mapping[tuple[Phase, str, str], Training]
     diagnostics: tuple[Diagnostic, ...] = ()
     describes: Mapping[str, str] = field(default_factory=dict)
+    lock: Mapping[str, str] = field(default_factory=dict)
 
     def task(self, name: str) -> Task:
         """Return a task of the catalog by name."""
@@ -47,55 +86,113 @@ def models(
     study: Study, catalog: Catalog, say: Say
 ) -> tuple[tuple[Model, ...], dict[str, str], dict[str, str]]:
     """Return the models of the ladder, the family of each, and the families' descriptions."""
-    wanted = study.models
-    if wanted.members:
-        names = [m.name for m in wanted.members]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                say(
-                    "C104",
-                    f"two models are called `{name}`",
-                    "give each its own name",
-                    ("models", index),
-                )
-        return wanted.members, dict.fromkeys(names, "own"), {}
-    family = catalog.families.get(str(wanted.family))
-    if family is None:
-        say(
-            "C101",
-            f"there is no model family `{wanted.family}`",
-            suggest(str(wanted.family), catalog.families),
-            ("models", "family"),
-        )
-        return (), {}, {}
-    by_size = {str(m.size): m for m in family.members}
-    chosen: list[Model] = []
-    if not wanted.sizes:
-        chosen = list(family.members)
-    for index, size in enumerate(wanted.sizes):
-        member = by_size.get(str(size))
-        if member is None:
-            say(
-                "C102",
-                f"the family `{family.family}` has no size `{size}`",
-                suggest(str(size), by_size),
-                ("models", "sizes", index),
-            )
-        elif member in chosen:
+    chosen: list[Model] = list(study.models.members)
+    families = dict.fromkeys((m.name for m in chosen), "own")
+    describes: dict[str, str] = {}
+    several = len(study.models.ladders) > 1
+    for place, ladder in enumerate(study.models.ladders):
+        path: Path_ = ("models", place) if several else ("models",)
+        family = catalog.families.get(ladder.family)
+        if family is None:
+            hint = suggest(ladder.family, catalog.families)
+            say("C101", f"there is no model family `{ladder.family}`", hint, (*path, "family"))
+            continue
+        describes[family.family] = family.description
+        by_size = {str(m.size): m for m in family.members}
+        wanted = ladder.sizes or tuple(by_size)
+        for index, size in enumerate(wanted):
+            member = by_size.get(str(size))
+            where: Path_ = (*path, "sizes", index)
+            if member is None:
+                what = f"the family `{family.family}` has no size `{size}`"
+                say("C102", what, suggest(str(size), by_size), where)
+            elif member in chosen:
+                say("C104", f"the size `{size}` is listed twice", "remove one", where)
+            else:
+                chosen.append(member)
+                families[member.name] = family.family
+    names = [m.name for m in chosen]
+    for index, name in enumerate(names):
+        if name in names[:index]:
             say(
                 "C104",
-                f"the size `{size}` is listed twice",
-                "remove one",
-                ("models", "sizes", index),
+                f"two models are called `{name}`",
+                "give each its own name",
+                ("models", index),
             )
-        else:
-            chosen.append(member)
-    names = [m.name for m in chosen]
-    return (
-        tuple(chosen),
-        dict.fromkeys(names, family.family),
-        {family.family: family.description},
-    )
+    return tuple(chosen), families, describes
+
+
+def arms(study: Study, catalog: Catalog, say: Say) -> Iterator[Treatment]:
+    """Yield the intermediate arms, then the control arms that go with them."""
+    made: dict[str, Treatment] = {}
+    for index, arm in enumerate(study.intermediate):
+        path: Path_ = ("intermediate", index)
+        if arm.name == CONTROL:
+            say(
+                "C110",
+                "`none` is the control arm and is always there",
+                "remove it from `intermediate`",
+                path,
+            )
+            continue
+        tasks = []
+        for name in arm.tasks:
+            task = catalog.tasks.get(name)
+            if task is None:
+                say("C103", f"there is no task `{name}`", suggest(name, catalog.tasks), path)
+            elif task.kind in UNTRAINED:
+                say(
+                    "C111",
+                    f"`{name}` cannot be an intermediate task: it has no training set",
+                    "choose a task with labels",
+                    path,
+                )
+            elif "en" not in task.languages and arm.language == "en":
+                say(
+                    "C112",
+                    f"`{name}` has no English data to train on",
+                    "choose a task with English data",
+                    path,
+                )
+            else:
+                tasks.append(task)
+        if len(tasks) < len(arm.tasks):
+            continue
+        sampling = arm.sampling.model_dump(exclude_none=True) if arm.sampling else None
+        if arm.mix and sampling is None:
+            sampling = {"strategy": "proportional"}
+        replay = arm.replay.model_dump() if arm.replay else None
+        shared = arm.heads == "shared"
+        if shared and len({(t.kind, t.labels) for t in tasks}) > 1:
+            what = f"the tasks of `{arm.name}` cannot share a head: their kinds or labels differ"
+            say("C121", what, "use `heads: separate`", path)
+        groups = [(arm.name, tuple(tasks))] if arm.mix else [(t.task, (t,)) for t in tasks]
+        courses = tuple(
+            Course(name, group, arm.language, sampling, replay, False, shared)
+            for name, group in groups
+        )
+        made[arm.name] = Treatment(arm.name, "intermediate", courses, path=path)
+    yield from made.values()
+    names = [a.name for a in study.intermediate]
+    for index, control in enumerate(study.controls):
+        if control.of is not None and control.of not in names:
+            say(
+                "C103",
+                f"there is no arm `{control.of}` to control",
+                suggest(control.of, names),
+                ("controls", index, "of"),
+            )
+        for arm_ in made.values():
+            if control.of in (None, arm_.name):
+                yield _control(arm_, control.kind, ("controls", index))
+
+
+def _control(arm: Treatment, kind: Literal["step_matched", "placebo"], path: Path_) -> Treatment:
+    courses: tuple[Course, ...] = ()
+    if kind == "placebo":
+        courses = tuple(replace(course, shuffled=True) for course in arm.courses)
+    return Treatment(f"{arm.name}.{kind}", kind, courses, arm.name, path)
 
 
 def goals(study: Study, catalog: Catalog, say: Say) -> Iterator[Goal]:
@@ -118,149 +215,96 @@ def goals(study: Study, catalog: Catalog, say: Say) -> Iterator[Goal]:
                     suggest(language, every),
                     ("languages", index),
                 )
-    for index, target in enumerate(study.targets):
-        task = catalog.tasks.get(target.task)
+    for name, languages, train_on, path in _wanted(study, catalog, say):
+        task = catalog.tasks.get(name)
         if task is None:
+            say("C103", f"there is no task `{name}`", suggest(name, catalog.tasks), path)
+            continue
+        trains = []
+        names = train_on if train_on is not None else task.train_on
+        for other in names or ((task.task,) if task.trains else ()):
+            if other in catalog.tasks:
+                trains.append(catalog.tasks[other])
+            else:
+                say(
+                    "C103",
+                    f"`{name}` is trained on `{other}`, and there is no such task",
+                    suggest(other, catalog.tasks),
+                    path,
+                )
+        yield Goal(task, _languages(task, languages, chosen, every, path, say), tuple(trains), path)
+
+
+def _wanted(
+    study: Study, catalog: Catalog, say: Say
+) -> Iterator[tuple[str, tuple[str, ...] | None, tuple[str, ...] | None, Path_]]:
+    """Yield the targets of a list, or those of a benchmark."""
+    for index, target in enumerate(study.targets.members):
+        yield target.task, target.languages, target.train_on, ("targets", index)
+    name = study.targets.benchmark
+    if name is None:
+        return
+    benchmark = catalog.benchmarks.get(name)
+    path: Path_ = ("targets", "benchmark")
+    if benchmark is None:
+        say("C116", f"there is no benchmark `{name}`", suggest(name, catalog.benchmarks), path)
+        return
+    known = [entry.task for entry in benchmark.tasks]
+    for index, left in enumerate(study.targets.without):
+        if left not in known:
             say(
                 "C103",
-                f"there is no task `{target.task}`",
-                suggest(target.task, catalog.tasks),
-                ("targets", index),
+                f"`{left}` is not in the benchmark",
+                suggest(left, known),
+                ("targets", "without", index),
             )
-            continue
-        if target.languages is not None:
-            wanted = target.languages
-            for place, language in enumerate(wanted):
-                if language in wanted[:place]:
-                    say(
-                        "C104",
-                        f"the language `{language}` is listed twice",
-                        "remove one",
-                        ("targets", index, "languages", place),
-                    )
-                elif language not in task.languages:
-                    say(
-                        "C106",
-                        f"the task `{task.task}` has no data in `{language}`",
-                        suggest(language, task.languages),
-                        ("targets", index, "languages", place),
-                    )
-        else:
-            wanted = task.languages if chosen == "all" else chosen
-            absent = [x for x in wanted if x in every and x not in task.languages]
-            if task.kind == "retrieval":
-                absent = [x for x in absent if x != "en"]
-            if absent:
-                say(
-                    "C107",
-                    f"`{task.task}` is not scored in {', '.join(absent)}: it has no such data",
-                    "",
-                    ("targets", index),
-                )
-        languages = tuple(x for x in wanted if x in task.languages)
-        if task.kind == "retrieval":
-            languages = tuple(x for x in languages if x != "en")
-        unknown = target.languages is not None and set(wanted) - set(task.languages)
-        if not languages and not unknown:
-            say(
-                "C108",
-                f"no language is left to score `{task.task}` in",
-                f"it has: {', '.join(task.languages)}",
-                ("targets", index),
-            )
-        elif languages and "en" not in languages and task.kind != "retrieval":
-            say(
-                "C109",
-                f"`{task.task}` is not scored in English: the report can show no "
-                "English score beside the zero-shot average",
-                "add `en` to `languages`",
-                ("targets", index),
-            )
-        yield Goal(task, languages)
+    for entry in benchmark.tasks:
+        if entry.task not in study.targets.without:
+            # A benchmark's own list is narrowed by the study's languages, not an error there.
+            offered = entry.languages
+            if offered is not None and study.languages != "all":
+                offered = tuple(x for x in study.languages if x in offered)
+            yield entry.task, offered, entry.train_on, path
 
 
-def recipes(
-    study: Study,
-    catalog: Catalog,
-    models: tuple[Model, ...],
-    goals: tuple[Goal, ...],
+def _languages(
+    task: Task,
+    given: tuple[str, ...] | None,
+    chosen: Any,
+    every: Iterable[str],
+    path: Path_,
     say: Say,
-) -> dict[tuple[Phase, str, str], Training]:
-    """Return the settings of every training, by phase, task and model."""
-    choice = study.recipe
-    recipe = catalog.recipes.get(choice.name)
-    if recipe is None:
-        say(
-            "C113",
-            f"there is no recipe `{choice.name}`",
-            suggest(choice.name, catalog.recipes),
-            ("recipe",),
+) -> tuple[str, ...]:
+    """Return the languages to score a target in, saying what is missing."""
+    known = set(every)
+    if given is not None:
+        wanted = given
+        for place, language in enumerate(wanted):
+            where: Path_ = (*path, "languages", place)
+            if language in wanted[:place]:
+                say("C104", f"the language `{language}` is listed twice", "remove one", where)
+            elif language not in task.languages:
+                what = f"the task `{task.task}` has no data in `{language}`"
+                say("C106", what, suggest(language, task.languages), where)
+    else:
+        wanted = task.languages if chosen == "all" else chosen
+        absent = [x for x in wanted if x in known and x not in task.languages]
+        if task.kind in UNTRAINED:
+            absent = [x for x in absent if x != "en"]
+        if absent:
+            what = f"`{task.task}` is not scored in {', '.join(absent)}: it has no such data"
+            say("C107", what, "", path)
+    languages = tuple(x for x in wanted if x in task.languages)
+    if task.kind in UNTRAINED:
+        languages = tuple(x for x in languages if x != "en")
+    unknown = given is not None and set(wanted) - set(task.languages)
+    if not languages and not unknown:
+        what = f"no language is left to score `{task.task}` in"
+        say("C108", what, f"it has: {', '.join(task.languages)}", path)
+    elif languages and "en" not in languages and task.kind not in UNTRAINED:
+        what = (
+            f"`{task.task}` is not scored in English: the report can show no English score beside "
+            "the zero-shot average"
         )
-        return {}
-    wanted: list[tuple[Phase, str]] = [
-        ("intermediate", a.task) for a in study.intermediate if a.task in catalog.tasks
-    ] + [("target", g.task.task) for g in goals if g.task.kind != "retrieval"]
-    for name in choice.tasks:
-        if name not in {task for _, task in wanted}:
-            say(
-                "C114",
-                f"the recipe changes `{name}`, which this study does not train",
-                suggest(name, [t for _, t in wanted]),
-                ("recipe", "tasks", name),
-                True,
-            )
-    for name in choice.models:
-        if name not in {m.name for m in models}:
-            say(
-                "C114",
-                f"the recipe changes the model `{name}`, which is not in this study",
-                suggest(name, [m.name for m in models]),
-                ("recipe", "models", name),
-                True,
-            )
-    result: dict[tuple[Phase, str, str], Training] = {}
-    impossible: dict[str, list[str]] = {}
-    for phase, task in wanted:
-        for model in models:
-            layers = [
-                recipe.defaults,
-                recipe.phases.get(phase),
-                recipe.tasks.get(task),
-                recipe.models.get(model.name),
-                choice.defaults,
-                choice.phases.get(phase),
-                choice.tasks.get(task),
-                choice.models.get(model.name),
-            ]
-            try:
-                result[(phase, task, model.name)] = _training(layers)
-            except ValueError as error:
-                tasks = impossible.setdefault(str(error), [])
-                tasks += [task] if task not in tasks else []
-    for reason, tasks in impossible.items():
-        say(
-            "C115",
-            f"the recipe for {', '.join(f'`{t}`' for t in tasks)} {reason}",
-            "give either `steps` or `epochs`, and `evaluate_every` where a score decides",
-            ("recipe",),
-        )
-    return result
-
-
-def _training(layers: list[TrainingChange | None]) -> Training:
-    merged: dict[str, object] = {}
-    for change in layers:
-        given = change.model_dump(exclude_none=True) if change else {}
-        if "steps" in given:
-            merged.pop("epochs", None)
-        if "epochs" in given:
-            merged.pop("steps", None)
-        merged.update(given)
-    training = Training.model_validate(merged)
-    if training.steps is None and training.epochs is None:
-        raise ValueError("has neither `steps` nor `epochs`")
-    if training.steps is not None and training.epochs is not None:
-        raise ValueError("has both `steps` and `epochs`")
-    if training.selection == "best_english_dev" and training.evaluate_every is None:
-        raise ValueError("keeps the best English dev score and has no `evaluate_every`")
-    return training
+        say("C109", what, "add `en` to `languages`", path)
+    return languages

@@ -3,85 +3,73 @@
 from __future__ import annotations
 
 from compiler.catalog import Catalog
-from compiler.resolve import CONTROL, Goal, Say
-from compiler.source import Path_
-from compiler.study import Arm, Model, Study, Task
+from compiler.entries import Model
+from compiler.resolve import Goal, Say, Treatment
+from compiler.study import Study
+from compiler.terms import RUNNABLE
 from compiler.validate import suggest
 
 
-def is_same_data(arm: Task, target: Task) -> bool:
-    """Tell a self-pair: the arm trains on the very labelled data that the target trains on."""
-    return arm.train_data is not None and arm.train_data == target.train_data
+def is_self_pair(arm: Treatment, goal: Goal) -> bool:
+    """Tell a self-pair: the arm trains on labelled data that the target itself trains on."""
+    targets = {task.train_data for task in goal.trains} - {None}
+    return any(task.train_data in targets for task in arm.tasks)
 
 
-def shared_text(arm: Task, target: Task) -> tuple[str, ...]:
+def shared_text(arm: Treatment, goal: Goal) -> tuple[str, ...]:
     """Name the English texts that both trainings are made from."""
-    return tuple(sorted(set(arm.train_text) & set(target.train_text)))
+    ours = {text for task in arm.tasks for text in task.train_text}
+    return tuple(sorted(ours & {text for task in goal.trains for text in task.train_text}))
 
 
-def arms(study: Study, catalog: Catalog, goals: tuple[Goal, ...], say: Say) -> None:
-    """Say which arms cannot be trained, and what each has in common with a target."""
-    for index, arm in enumerate(study.intermediate):
-        path: Path_ = ("intermediate", index)
-        if arm.name == CONTROL:
-            say(
-                "C110",
-                "`none` is the control arm and is always there",
-                "remove it from `intermediate`",
-                path,
-            )
+def is_same_task(arm: Treatment, goal: Goal) -> bool:
+    """Tell an arm that is nothing but the target itself, which is not run."""
+    return arm.role != "step_matched" and arm.tasks == (goal.task,)
+
+
+def direct_holds_intermediate(goal: Goal) -> bool:
+    """Tell a target whose direct arm is a chain already, as XCOPA's (SIQA, then COPA)."""
+    return len(goal.trains) > 1 or (bool(goal.trains) and goal.task.kind == "retrieval")
+
+
+def pairs(arms: tuple[Treatment, ...], goals: tuple[Goal, ...], say: Say) -> None:
+    """Say what each arm has in common with each target."""
+    for arm in arms:
+        if arm.role != "intermediate":
             continue
-        task = catalog.tasks.get(arm.task)
-        if task is None:
-            say(
-                "C103",
-                f"there is no task `{arm.task}`",
-                suggest(arm.task, catalog.tasks),
-                path,
-            )
-            continue
-        if task.kind == "retrieval":
-            say(
-                "C111",
-                f"`{arm.task}` cannot be an intermediate task: retrieval has no training set",
-                "choose a task with labels",
-                path,
-            )
-            continue
-        if "en" not in task.languages:
-            say(
-                "C112",
-                f"`{arm.task}` has no English data to train on",
-                "choose a task with English data",
-                path,
-            )
-        _pairs(arm, task, goals, path, say)
-
-
-def _pairs(arm: Arm, task: Task, goals: tuple[Goal, ...], path: Path_, say: Say) -> None:
+        for goal in goals:
+            name = goal.task.task
+            if is_same_task(arm, goal):
+                say(
+                    "C201",
+                    f"`{arm.name}` is not run before `{name}`: it is the same task",
+                    "",
+                    arm.path,
+                )
+            elif is_self_pair(arm, goal):
+                say(
+                    "C202",
+                    f"`{arm.name}` trains on the data of `{name}` itself: longer training, "
+                    "not transfer; kept out of the primary estimate",
+                    "",
+                    arm.path,
+                )
+            elif shared_text(arm, goal):
+                say(
+                    "C203",
+                    f"`{arm.name}` and `{name}` are made from the same English sentences; "
+                    "flagged in the report",
+                    "",
+                    arm.path,
+                )
     for goal in goals:
-        if goal.task.task == task.task:
+        if direct_holds_intermediate(goal):
+            chain = ", then ".join(task.task for task in goal.trains)
             say(
-                "C201",
-                f"`{arm.name}` is not run before `{goal.task.task}`: it is the same task",
+                "C209",
+                f"the direct arm of `{goal.task.task}` holds an intermediate already: {chain}",
                 "",
-                path,
-            )
-        elif is_same_data(task, goal.task):
-            say(
-                "C202",
-                f"`{arm.name}` trains on the data of `{goal.task.task}` itself: longer "
-                "training, not transfer; kept out of the primary estimate",
-                "",
-                path,
-            )
-        elif shared_text(task, goal.task):
-            say(
-                "C203",
-                f"`{arm.name}` and `{goal.task.task}` are made from the same English "
-                "sentences; flagged in the report",
-                "",
-                path,
+                goal.path,
             )
 
 
@@ -89,7 +77,7 @@ def duplicates(study: Study, say: Say) -> None:
     """Say what is listed twice."""
     for fieldname, names in (
         ("intermediate", [a.name for a in study.intermediate]),
-        ("targets", [t.task for t in study.targets]),
+        ("targets", [t.task for t in study.targets.members]),
         ("seeds", [str(s) for s in study.seeds]),
     ):
         for index, name in enumerate(names):
@@ -100,26 +88,59 @@ def duplicates(study: Study, say: Say) -> None:
                     "remove one",
                     (fieldname, index),
                 )
+    kinds: dict[object, str] = {}
     for index, arm in enumerate(study.intermediate):
-        twin = next((a for a in study.intermediate[:index] if a.task == arm.task), None)
-        if twin is not None and twin.name != arm.name:
+        content = arm.model_dump_json(exclude={"name"})
+        if content in kinds and kinds[content] != arm.name:
             say(
                 "C104",
-                f"the arms `{twin.name}` and `{arm.name}` are the same: both are `{arm.task}`",
-                "remove one",
+                f"`{arm.name}` and `{kinds[content]}` are the same training",
+                "remove one of the two",
                 ("intermediate", index),
             )
+        kinds.setdefault(content, arm.name)
 
 
-def design(study: Study, models: tuple[Model, ...], goals: tuple[Goal, ...], say: Say) -> None:
-    """Say what a valid study will not be able to answer."""
-    if len(models) == 1:
+def analysis(study: Study, say: Say) -> None:
+    """Say where the analysis plan names what the study does not have."""
+    names = {arm.name for arm in study.intermediate}
+    for index, name in enumerate(study.analysis.exploratory):
+        if name not in names:
+            say(
+                "C103",
+                f"there is no arm `{name}`",
+                f"choose from: {', '.join(sorted(names))}",
+                ("analysis", "exploratory", index),
+            )
+    if names and names <= set(study.analysis.exploratory):
         say(
-            "C204",
-            "with one size there is no size effect to estimate",
-            "add sizes",
-            ("models",),
+            "C117",
+            "every arm is exploratory: nothing is left for the primary estimate",
+            "take one out of `exploratory`",
+            ("analysis", "exploratory"),
         )
+
+
+def hardware(study: Study, catalog: Catalog, say: Say) -> None:
+    """Say when the device is none that is known."""
+    name = study.hardware.device
+    known = ["auto", "cpu", "cuda", *catalog.devices]
+    if name not in known:
+        hint = suggest(name, known)
+        say("C120", f"there is no device `{name}`", hint, ("hardware", "device"))
+
+
+def design(
+    study: Study,
+    models: tuple[Model, ...],
+    goals: tuple[Goal, ...],
+    arms: tuple[Treatment, ...],
+    say: Say,
+) -> None:
+    """Say what a valid study will not be able to answer, or this version cannot run."""
+    sizes = {m.name: m.parameters.total for m in models}
+    if len(models) == 1:
+        say("C204", "with one size there is no size effect to estimate", "add sizes", ("models",))
     elif len(models) == 2:
         say(
             "C205",
@@ -134,7 +155,7 @@ def design(study: Study, models: tuple[Model, ...], goals: tuple[Goal, ...], say
             "give at least three `seeds`",
             ("seeds",),
         )
-    trained = [g for g in goals if g.task.kind != "retrieval"]
+    trained = [g for g in goals if g.trains]
     if len(trained) == 1:
         say(
             "C207",
@@ -142,21 +163,72 @@ def design(study: Study, models: tuple[Model, ...], goals: tuple[Goal, ...], say
             "add targets",
             ("targets",),
         )
+    _pinned(study, models, goals, say)
     for index, model in enumerate(models):
-        if model.checkpoint.hub and not model.checkpoint.revision:
-            say(
-                "C208",
-                f"`{model.name}` has no `revision`: the hub's newest commit is used, and "
-                "the key does not pin it",
-                "give the commit hash",
-                ("models", index),
-            )
-    for index, goal in enumerate(goals):
-        if goal.task.source.hub and not goal.task.source.revision:
-            say(
-                "C208",
-                f"the data of `{goal.task.task}` has no `revision`: the hub's newest commit is "
-                "used, and the key does not pin it",
-                "give the commit hash in a task file of your own catalog",
-                ("targets", index),
-            )
+        if model.gated:
+            what = f"`{model.name}` is gated: the hub asks for accepted terms and a token"
+            say("C210", what, "set HF_TOKEN where the stages run", _place(study, index))
+    if study.models.members and len(models) > 1 and len(set(sizes.values())) < len(models):
+        say(
+            "C212",
+            "two models have the same number of parameters: the size axis cannot tell them apart",
+            "check `parameters`",
+            ("models",),
+        )
+    if len({m.tuning for m in models}) > 1:
+        say(
+            "C213",
+            "the sizes are tuned differently, so a size effect may be one of tuning",
+            "use one `tuning` for all, or acknowledge it",
+            ("models",),
+        )
+    _runnable(models, goals, arms, say)
+
+
+def _pinned(study: Study, models: tuple[Model, ...], goals: tuple[Goal, ...], say: Say) -> None:
+    """Say which models and data of the hub are not pinned to a commit."""
+    why = "the hub's newest commit is used, and no key pins it"
+    hint = "`stiltscale lock` pins them; or give the commit hash as `revision`"
+    open_models = [m.name for m in models if m.checkpoint.hub and not m.checkpoint.revision]
+    if open_models:
+        say("C208", f"no `revision` for {_listed(open_models)}: {why}", hint, ("models",))
+    tasks = {t.task: t for g in goals for t in (g.task, *g.trains)}
+    open_data = [n for n, t in tasks.items() if t.source.hub and not t.source.revision]
+    if open_data:
+        say(
+            "C208", f"no `revision` for the data of {_listed(open_data)}: {why}", hint, ("targets",)
+        )
+
+
+def _runnable(
+    models: tuple[Model, ...], goals: tuple[Goal, ...], arms: tuple[Treatment, ...], say: Say
+) -> None:
+    """Say what is planned and compiled, and cannot be run by this version."""
+    users: dict[str, dict[str, None]] = {}
+    for goal in goals:
+        for task in (goal.task, *goal.trains):
+            if task.kind not in RUNNABLE:
+                users.setdefault(task.kind, {})[goal.task.task] = None
+    for arm in arms:
+        reasons: set[str] = {t.kind for t in arm.tasks if t.kind not in RUNNABLE}
+        reasons |= {"mixes" for c in arm.courses if c.sampling is not None}
+        reasons |= {"replay" for c in arm.courses if c.replay is not None}
+        for reason in sorted(reasons):
+            users.setdefault(reason, {})[arm.name] = None
+    for model in models:
+        if model.tuning != "full":
+            users.setdefault(f"{model.tuning} tuning", {})[model.name] = None
+    for reason, names in users.items():
+        what = (
+            f"this version plans and compiles {reason}, and cannot run it: {_listed(list(names))}"
+        )
+        say("C211", what, "", ())
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:8])
+    return shown + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _place(study: Study, index: int) -> tuple[str | int, ...]:
+    return ("models", index) if study.models.members else ("models",)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,6 +25,8 @@ app = typer.Typer(
 Study = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
 Build = Annotated[Path, typer.Option(help="Folder of the output.")]
 StoreAt = Annotated[Path | None, typer.Option("--store", help="Default: BUILD/store.")]
+CatalogAt = Annotated[Path | None, typer.Option("--catalog", help="A folder of your own entries.")]
+TableOrJson = Annotated[Literal["table", "json"], typer.Option("--format", help="How to write it.")]
 
 
 def main() -> None:
@@ -60,11 +62,28 @@ def _verb(function: Callable[..., int]) -> Callable[..., None]:
 
 @app.command()
 @_verb
-def check(study: Study) -> int:
+def check(
+    study: Study,
+    form: Annotated[
+        Literal["text", "json", "github"],
+        typer.Option("--format", help="Text, a JSON list, or GitHub's workflow commands."),
+    ] = "text",
+) -> int:
     """Validate a study: every finding with its line, nothing is written."""
     from compiler.check import check as look
-    from compiler.display import print_diagnostics
+    from compiler.display import findings_github, findings_json, print_diagnostics
+    from compiler.errors import StudyInvalid
 
+    if form != "text":
+        code = 0
+        try:
+            found = look(study).diagnostics
+        except StudyInvalid as error:
+            found, code = error.diagnostics, error.exit_code
+        written = findings_json(found) if form == "json" else findings_github(found)
+        if written:
+            typer.echo(written)
+        return code
     resolved = look(study)
     console = _console()
     print_diagnostics(console, resolved.diagnostics)
@@ -74,15 +93,131 @@ def check(study: Study) -> int:
 
 @app.command()
 @_verb
-def plan(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
+def plan(
+    study: Study,
+    build: Build = Path("build"),
+    store: StoreAt = None,
+    form: Annotated[
+        Literal["table", "json", "mermaid", "dot"],
+        typer.Option("--format", help="Tables, plan.json, or a graph of the stages."),
+    ] = "table",
+    cells: Annotated[
+        bool, typer.Option("--cells", help="One row a cell, separated by tabs.")
+    ] = False,
+) -> int:
     """Show what would run: the design, the stages, what is done already. Nothing is written."""
+    from compiler import formats
     from compiler.display import plan_view
-    from runtime.store import Store, status
+    from runtime.states import states
+    from runtime.store import Store
 
     made = _plan(study)
-    states = status(Store(store or build / "store"), made)
-    _console().print(plan_view(made, states))
+    if cells or form == "table":
+        found, missing = states(Store(store or build / "store"), made)
+        if cells:
+            _out(formats.chunks(formats.cells(made, found, missing)))
+        else:
+            _console().print(plan_view(made, found))
+    elif form == "json":
+        _out([made.to_json()])
+    else:
+        _out([formats.mermaid(made) if form == "mermaid" else formats.dot(made)])
     return 0
+
+
+@app.command()
+@_verb
+def explain(
+    study: Study,
+    stage: Annotated[str, typer.Argument(help="Its key, or a part of it.", show_default=False)],
+    build: Build = Path("build"),
+    store: StoreAt = None,
+) -> int:
+    """Say what made the key of a stage, who needs it, and why it will run again or not."""
+    from compiler.explain import explain as text_of
+    from compiler.explain import find
+    from compiler.plan import load
+    from runtime.states import seen
+    from runtime.store import Store
+
+    made = _plan(study, installed=False)
+    key = find(made, stage)
+    compiled = build / made.name / "plan.json"
+    former = load(compiled) if compiled.is_file() else None
+    _out([text_of(made, key, seen(Store(store or build / "store"), made, key, former))])
+    return 0
+
+
+@app.command()
+@_verb
+def diff(
+    before: Annotated[Path, typer.Argument(help="A study, or a plan.json.", show_default=False)],
+    after: Annotated[Path, typer.Argument(help="What it became.", show_default=False)],
+    build: Build = Path("build"),
+    store: StoreAt = None,
+    form: TableOrJson = "table",
+) -> int:
+    """Compare two studies or plans: what is added, dropped, kept, and re-keyed by which field."""
+    from compiler.diff import compare
+    from compiler.errors import PlanInvalid
+    from compiler.formats import diff_view
+    from runtime.states import seconds
+    from runtime.store import Store
+
+    if before.resolve() == after.resolve():
+        raise PlanInvalid(
+            "P005",
+            "a plan is compared with itself",
+            where=str(before),
+            hint="compile first, change the study, then: stiltscale diff "
+            "build/<study>/plan.json STUDY",
+        )
+    old, new = _study_or_plan(before), _study_or_plan(after)
+    found = compare(old, new, seconds(Store(store or build / "store"), (old, new)))
+    _show(diff_view(found), found.body() if form == "json" else None)
+    return 0
+
+
+@app.command()
+@_verb
+def tasks(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
+    """List the tasks of the catalog."""
+    return _list("tasks", catalog, form)
+
+
+@app.command()
+@_verb
+def models(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
+    """List the model families of the catalog, with their sizes."""
+    return _list("models", catalog, form)
+
+
+@app.command()
+@_verb
+def languages(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
+    """List the languages of the catalog."""
+    return _list("languages", catalog, form)
+
+
+@app.command()
+@_verb
+def hardware(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
+    """List the devices of the catalog."""
+    return _list("hardware", catalog, form)
+
+
+@app.command()
+@_verb
+def recipes(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
+    """List the training recipes of the catalog."""
+    return _list("recipes", catalog, form)
+
+
+@app.command()
+@_verb
+def benchmarks(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
+    """List the benchmarks of the catalog."""
+    return _list("benchmarks", catalog, form)
 
 
 @app.command(name="compile")
@@ -119,12 +254,14 @@ def run(
     import signal
 
     from compiler.render import alone
+    from runtime.abilities import refuse_unknown
     from runtime.scheduler import STOPPING
 
     for number in STOPPING:  # jobs are asked to stop as by Ctrl-C
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
     made = _plan(study)
+    refuse_unknown(made)
     folder = _folder(made, build, store)
     with alone(folder):
         return _run(made, folder, study, build, store, parallel)
@@ -142,6 +279,162 @@ def report(study: Study, build: Build = Path("build"), store: StoreAt = None) ->
     return 0
 
 
+@app.command()
+@_verb
+def init(
+    path: Annotated[Path | None, typer.Argument(help="Default: NAME.yaml.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
+    question: Annotated[str, typer.Option(help="What it is meant to answer.")] = "",
+    family: Annotated[str | None, typer.Option(help="A model family of the catalog.")] = None,
+    sizes: Annotated[str | None, typer.Option(help="Its sizes, with commas.")] = None,
+    intermediate: Annotated[str | None, typer.Option(help="Tasks, with commas.")] = None,
+    targets: Annotated[str | None, typer.Option(help="Tasks, with commas.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="Instead of targets.")] = None,
+    languages: Annotated[str | None, typer.Option(help="Codes, with commas; or all.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Whole numbers, with commas.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe of the catalog.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, or a device of the catalog.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Take defaults, ask nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file.")] = False,
+) -> int:
+    """Write a new study: asks a few questions, or takes the answers as options."""
+    from compiler import author, catalog
+    from compiler.render import atomic_write, unwritable
+
+    known = catalog.load()
+    given = {
+        "name": name or (_study_name(path) if path else None),
+        "family": family,
+        "sizes": sizes,
+        "intermediate": intermediate,
+        "targets": benchmark or targets,
+        "languages": languages,
+        "seeds": seeds,
+        "recipe": recipe,
+        "device": device,
+    }
+    if benchmark and targets:
+        raise typer.BadParameter("give --targets or --benchmark, not both")
+    if path:
+        author.refuse_existing(path, force)
+    answers: dict[str, str] = {}
+    for field, text in author.QUESTIONS.items():
+
+        def fitting(answer: str, field: str = field) -> str:
+            wrong = author.problem(field, answer.strip(), answers, known)
+            if wrong:
+                raise typer.BadParameter(f"{field}: {wrong}")
+            return answer.strip()
+
+        value, proposed = given[field], author.default(field, answers, known)
+        if value is None and not yes:
+            value = typer.prompt(text, default=proposed, value_proc=fitting)
+        answers[field] = fitting(value or proposed)
+    path = path or Path(f"{answers['name']}.yaml")
+    author.refuse_existing(path, force)
+    header = author.schema_line(path)
+    written = author.render(answers, known, header, question)
+    author.verified(written, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, written.encode("utf-8"))
+    except OSError as error:
+        raise unwritable(path.parent, error) from error
+    shown = path.as_posix()
+    lines = [f"{shown} is written. Next:"]
+    lines += [f"  stiltscale {verb:7} {shown}" for verb in ("check", "plan", "run")]
+    if not header:
+        lines += [
+            "Editors check it with a schema beside it, which is not there: to have it,",
+            f"  stiltscale schema study > {(path.parent / 'study.schema.json').as_posix()}",
+            "and `# yaml-language-server: $schema=study.schema.json` as the study's first line.",
+        ]
+    typer.echo("\n".join(lines))
+    return 0
+
+
+@app.command()
+@_verb
+def lock(study: Study) -> int:
+    """Freeze commits of the hub, versions, catalogs and the analysis plan beside a study."""
+    from compiler import lock as locks
+    from compiler.check import check as look
+    from compiler.render import atomic_write, unwritable
+    from runtime import hub
+
+    cached: list[str] = []
+
+    def commit_of(kind: locks.HubKind, name: str, revision: str | None) -> str:
+        commit, from_cache = hub.commit_of(kind, name, revision)
+        if from_cache:
+            cached.append(f"{kind} {name}")
+        return commit
+
+    made = locks.make(look(study, installed=False, locked=False), commit_of)
+    path = locks.lock_path(study)
+    try:
+        atomic_write(path, locks.as_yaml(made, study.name).encode("utf-8"))
+    except OSError as error:
+        raise unwritable(path.parent, error) from error
+    lines = [
+        f"{path.as_posix()}: {len(made.models)} models and {len(made.datasets)} data sets, "
+        f"{len(made.packages)} packages, {len(made.catalog)} catalog files",
+        f"  study    {made.study_digest[:16]}",
+        f"  analysis {made.analysis_digest[:16]}",
+    ]
+    lines += [f"  {what}: the hub did not answer, its commit is the cache's" for what in cached]
+    typer.echo("\n".join([*lines, "check, plan, compile and run use it from now on"]))
+    return 0
+
+
+@app.command()
+@_verb
+def schema(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="study, task, family, benchmark, recipe, device, languages or plan.",
+        ),
+    ] = "study",
+    write: Annotated[
+        bool, typer.Option("--write", help="Write all of specs/ and docs/reference/ anew.")
+    ] = False,
+) -> int:
+    """Print the JSON Schema of a kind of file, for editors and other programs."""
+    from compiler import catalog, schema, validate
+    from compiler.render import atomic_write
+
+    if kind not in schema.KINDS:
+        raise typer.BadParameter(f"there is no `{kind}`; {validate.suggest(kind, schema.KINDS)}")
+    if not write:
+        typer.echo(schema.as_text(schema.schema(kind, catalog.load())), nl=False)
+        return 0
+    specs = catalog.specs_folder()
+    if specs.name != "specs":
+        raise typer.BadParameter("--write is for a checkout; without it, a schema is printed")
+    for path, text in generated(specs.parent).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, text.encode("utf-8"))
+        typer.echo(path.relative_to(specs.parent).as_posix())
+    return 0
+
+
+def generated(root: Path) -> dict[Path, str]:
+    """Return every file of a checkout that is made from the code, with its text."""
+    from compiler import catalog, reference, schema
+    from runtime import manual
+
+    pages = reference.pages() | {"cli.md": manual.cli_page(app)}
+    schemas = {root / "specs" / n: text for n, text in schema.files(catalog.load()).items()}
+    return schemas | {root / "docs" / "reference" / n: text for n, text in pages.items()}
+
+
+def _study_name(path: Path) -> str:
+    from compiler.identity import slug
+
+    return slug(path.stem) if path.stem != path.stem.lower() else path.stem
+
+
 def _plan(study: Path, *, installed: bool = True) -> Plan:
     from compiler.check import check as look
     from compiler.expand import expand
@@ -152,8 +445,8 @@ def _plan(study: Path, *, installed: bool = True) -> Plan:
 def _plan_to_report(study: Path, build: Path) -> Plan:
     """Expand the study; where its local data is gone, take the plan as it was compiled."""
     from compiler.errors import StudyInvalid
+    from compiler.inherit import read_study
     from compiler.plan import load
-    from compiler.source import read
 
     try:
         return _plan(study, installed=False)
@@ -161,7 +454,7 @@ def _plan_to_report(study: Path, build: Path) -> Plan:
         errors = {d.code for d in error.diagnostics if d.severity == "error"}
         if not errors <= {"C303", "C304"}:
             raise
-        compiled = build / str(read(study).value["study"]) / "plan.json"
+        compiled = build / str(read_study(study).value["study"]) / "plan.json"
         if not compiled.is_file():
             raise
         return load(compiled)
@@ -180,6 +473,54 @@ def _folder(made: Plan, build: Path, store: Path | None) -> Path:
             hint="give the study another name, or choose another folder with --build or --store",
         )
     return folder
+
+
+def _study_or_plan(path: Path) -> Plan:
+    from compiler.plan import load
+
+    return load(path) if path.suffix == ".json" else _plan(path, installed=False)
+
+
+def _list(kind: str, own: Path | None, form: str) -> int:
+    from compiler import listing
+    from compiler.catalog import load
+    from compiler.errors import EnvironmentUnready
+
+    if own is not None and not own.is_dir():
+        hint = "name a folder that has tasks/, models/ or recipes/"
+        raise EnvironmentUnready(
+            "E011", "there is no such catalog folder", where=str(own), hint=hint
+        )
+    catalog = load(own)
+    entries = listing.entries(catalog, kind) if form == "json" else None
+    _show(listing.table(catalog, kind, _whole_lines().width), entries)
+    return 0
+
+
+def _show(view: Any, body: Any) -> None:
+    """Print a view, or a body as JSON when there is one."""
+    import json
+
+    if body is None:
+        _whole_lines().print(view)
+    else:
+        _out([json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n"])
+
+
+def _whole_lines() -> Console:
+    """Return a console that folds no line when its output is read by a program."""
+    import os
+
+    console = _console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 10_000
+    return console
+
+
+def _out(texts: Iterable[str]) -> None:
+    """Write texts as they are, byte for byte."""
+    for text in texts:
+        typer.echo(text.encode("utf-8"), nl=False)
 
 
 def _write(made: Plan, folder: Path, build: Path, store: Path | None) -> None:

@@ -88,7 +88,10 @@ def _from_hub(source: Mapping[str, Any], split: str, language: str) -> tuple[lis
 
     datasets.disable_progress_bars()  # a log is not a terminal
     config = str(source["config"]).replace("{language}", language) if source.get("config") else None
-    name = str(source.get("splits", {}).get(split, {"dev": "validation"}.get(split, split)))
+    splits = source.get("splits", {})
+    if splits and split not in splits:
+        raise DataInvalid(f"the task names no {split} split of {source['hub']}")
+    name = str(splits.get(split, {"dev": "validation"}.get(split, split)))
     address, revision = str(source["hub"]), source.get("revision")
     try:
         loaded = datasets.load_dataset(address, config, split=name, revision=revision)

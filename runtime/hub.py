@@ -58,6 +58,54 @@ def cached_commit(name: str, revision: str | None) -> str | None:
     return commit_in(found) if isinstance(found, str) else None
 
 
+def commit_of(
+    kind: Literal["model", "dataset"], name: str, revision: str | None
+) -> tuple[str, bool]:
+    """Return the commit of a repository's revision, and whether the cache had to say it.
+
+    Raises LookupError with the reason when neither the hub nor the cache knows it.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        found = HfApi().repo_info(name, repo_type=kind, revision=revision, timeout=20).sha
+    except Exception as error:
+        if is_answer(error):
+            raise LookupError(trouble(kind, name, revision, error) or str(error)) from error
+        known = _cached_reference(kind, name, revision)
+        if known is None:
+            why = trouble(kind, name, revision, error) or f"{type(error).__name__}: {error}"
+            raise LookupError(why) from error
+        return known, True
+    if not is_commit(found):
+        raise LookupError(f"the hub names no commit for it: {found!r}")
+    return str(found), False
+
+
+def is_answer(error: Exception) -> bool:
+    """Tell whether the hub itself refused, so that no cache may speak in its place."""
+    from huggingface_hub import errors
+
+    refused = (
+        errors.RepositoryNotFoundError,
+        errors.RevisionNotFoundError,
+        errors.HFValidationError,
+    )
+    return isinstance(error, refused)
+
+
+def _cached_reference(kind: str, name: str, revision: str | None) -> str | None:
+    """Return the commit that a branch or tag had when something of it was last loaded."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / "--".join((f"{kind}s", *name.split("/")))
+    try:
+        known = (folder / "refs" / (revision or "main")).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return known if is_commit(known) else None
+
+
 def commit_in(path: str) -> str | None:
     """Return the commit that names the folder of a file, None when none does."""
     name = Path(path).parent.name

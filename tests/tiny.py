@@ -133,7 +133,7 @@ def write_study(folder: Path, layers: tuple[int, ...] = (1, 2), **changes: Any) 
     write_yaml(
         catalog / "recipes" / "tiny.yaml",
         {"recipe": "tiny",
-         "defaults": {"steps": 12, "batch": 8, "learning_rate": 0.01, "max_length": 16}},
+         "defaults": {"steps": 40, "batch": 8, "learning_rate": 0.01, "max_length": 16}},
     )  # fmt: skip
     study: dict[str, Any] = {
         "study": "tiny",

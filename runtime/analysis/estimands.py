@@ -39,6 +39,12 @@ class View:
     note: str = ""
 
     @property
+    def counted(self) -> Bools:
+        """The cases of the arms that an average over arms includes."""
+        aside = self.grid.aside
+        return self.cases if aside is None else self.cases & ~aside[1:, :, None]
+
+    @property
     def line(self) -> slopes.Line | None:
         """The weights of a slope over the sizes."""
         return slopes.fit(self.grid.size(self.axis), self.grid.families)
@@ -74,9 +80,9 @@ def active_sizes(grid: Grid) -> Bools:
 
 def primary(view: View) -> Iterator[Estimate]:
     """Yield every declared estimand of a panel, per arm and over the arms."""
-    everyone = view.cases
+    everyone = view.counted
     arms = [("*", everyone)] + [
-        (name, contrasts.only(everyone, i)) for i, name in enumerate(view.grid.arms[1:])
+        (name, contrasts.only(view.cases, i)) for i, name in enumerate(view.grid.arms[1:])
     ]
     scaled = {scale: rescale(view.means.mean, view.grid, scale) for scale in SCALES}
     for average in AVERAGES:
@@ -125,7 +131,7 @@ def sensitivity(view: View, grid: Grid, rest: Grid, rest_name: str) -> Iterator[
         look(grid, panel, "without_shared_text", axis, margin, shared_text=False, note=text),
     ]
     for i, target in enumerate(grid.targets):
-        if view.cases[:, i].any() and view.cases.any(axis=(0, 2)).sum() > 1:
+        if view.counted[:, i].any() and view.counted.any(axis=(0, 2)).sum() > 1:
             cases = view.cases.copy()
             cases[:, i] = False
             views.append(replace(view, variant=f"without_task:{target}", cases=cases))
@@ -147,7 +153,7 @@ def sensitivity(view: View, grid: Grid, rest: Grid, rest_name: str) -> Iterator[
 
 def pooled(view: View, levels: tuple[Level, ...] = ("L1", "L2", "L3")) -> Iterator[Estimate]:
     """Yield the slope of the zero-shot gain in points, pooled over tasks and arms."""
-    gain = contrasts.gain(view.cases, contrasts.spoken(view.grid, "zero_shot"))
+    gain = contrasts.gain(view.counted, contrasts.spoken(view.grid, "zero_shot"))
     scaled = rescale(view.means.mean, view.grid, "points")
     named = label(view, "slope", "points", "zero_shot", "*")
     found = _slopes(view, gain, scaled, named, levels)

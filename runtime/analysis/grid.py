@@ -23,7 +23,8 @@ UNKNOWN_N = 1000
 class Grid:
     """Scores as model x arm x target x language x seed, NaN where there is none.
 
-    The direct arm comes first; models are ordered by size. ``self_pair`` and ``shared_text`` are
+    The direct arm comes first; models are ordered by size. ``self_pair``, ``shared_text`` and
+    ``aside`` (control and exploratory arms, which no average over arms includes) are
     arm x target. ``shared_runs`` says that the targets of one model, arm and seed were scored on
     one trained model, as in retrieval, so that they share its run noise.
     """
@@ -42,6 +43,7 @@ class Grid:
     self_pair: Bools
     shared_text: Bools
     shared_runs: bool
+    aside: Bools | None = None
 
     def size(self, axis: str) -> Floats:
         """Return log10 of the parameters on the named axis."""
@@ -108,6 +110,8 @@ def build(frame: pl.DataFrame, *, shared_runs: bool) -> Grid:
         self_pair=_flagged(frame, "self_pair", a, t, shape[1:3]) | own,
         shared_text=_flagged(frame, "shared_text", a, t, shape[1:3]),
         shared_runs=shared_runs,
+        aside=_flagged(frame, "control_arm", a, t, shape[1:3])
+        | _flagged(frame, "exploratory", a, t, shape[1:3]),
     )
 
 

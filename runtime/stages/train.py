@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import nn
 
 from compiler.identity import digest
 from compiler.plan import Stage
+from runtime.batches import Examples
 from runtime.loop import train, trained_state
 from runtime.model import Tagger, dropouts, hub_commit
 from runtime.session import Session
@@ -40,9 +43,12 @@ def run(
     torch.manual_seed(stream)
     model = new_model(backbone, stage, session).to(session.accelerator.device)
     train_part, dev_part = identity["data"]
+    data = session.examples(stage, train_part)
+    if identity.get("labels_shuffled"):
+        data = shuffled(data, stream)
     result = train(
         model,
-        session.examples(stage, train_part),
+        data,
         session.examples(stage, dev_part),
         task,
         training,
@@ -62,6 +68,19 @@ def run(
     session.accelerator.free_memory()
     commit = hub_commit(session.plan.models[stage.model]["checkpoint"])
     return result | ({"checkpoint_commit": commit} if commit else {})
+
+
+def shuffled(data: Examples, seed: int) -> Examples:
+    """Return the examples with each other's labels: a placebo that teaches texts, not the task.
+
+    Tags are shuffled within a sentence, so that every example keeps its length.
+    """
+    draw = random.Random(f"placebo/{seed}")
+    if data.kind == "sequence_classification":
+        labels = draw.sample(data.labels, len(data.labels))
+    else:
+        labels = [draw.sample(tags, len(tags)) for tags in data.labels]
+    return replace(data, labels=labels)
 
 
 def new_model(backbone: nn.Module, stage: Stage, session: Session) -> Tagger:

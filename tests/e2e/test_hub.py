@@ -45,8 +45,10 @@ def write_study(folder: Path, sizes: dict[str, dict[str, int]], **changes: Any) 
         task["counts"] = {s: dict.fromkeys(task["counts"][s], rows[s]) for s in task["counts"]}
         own[f"tasks/{name}"] = task
     family = own["models/xlm-r"] = read("models/xlm-r.yaml")
+    family["members"] = [m for m in family["members"] if m["size"] in sizes]
     for member in family["members"]:
         member["parameters"] = sizes[member["size"]]
+        member.pop("architecture", None)
     recipe = own["recipes/xtreme"] = read("recipes/xtreme.yaml")
     del recipe["defaults"]["epochs"]
     recipe["defaults"] |= {"steps": 6, "batch": 8, "max_length": 16, "evaluate_every": 3}

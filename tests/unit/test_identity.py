@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import SMALL, plan_of, resolved
 
+from compiler.entries import Task, Training
 from compiler.expand import expand
 from compiler.identity import canonical, digest, slug, stage_key
 from compiler.plan import Plan
 from compiler.resolve import Resolved
-from compiler.study import Training
 
 pytestmark = pytest.mark.usefixtures("fixed_catalog")
 
@@ -184,8 +184,21 @@ def task(name: str, **fields: Any) -> Change:
     def change(study: Resolved) -> Resolved:
         new = study.task(name).model_copy(update=fields)
         catalog = replace(study.catalog, tasks={**study.catalog.tasks, name: new})
-        goals = tuple(replace(g, task=new) if g.task.task == name else g for g in study.goals)
-        return replace(study, catalog=catalog, goals=goals)
+
+        def swap(old: Task) -> Task:
+            return new if old.task == name else old
+
+        goals = tuple(
+            replace(g, task=swap(g.task), trains=tuple(map(swap, g.trains))) for g in study.goals
+        )
+        arms = tuple(
+            replace(
+                arm,
+                courses=tuple(replace(c, tasks=tuple(map(swap, c.tasks))) for c in arm.courses),
+            )
+            for arm in study.arms
+        )
+        return replace(study, catalog=catalog, goals=goals, arms=arms)
 
     return change
 

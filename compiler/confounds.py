@@ -1,0 +1,47 @@
+"""The confound ledger: what differs between the sizes besides size, as far as a study can tell."""
+
+from __future__ import annotations
+
+from compiler.entries import Training
+from compiler.identity import digest
+from compiler.resolve import Resolved
+
+
+def confounds(resolved: Resolved) -> list[dict[str, str]]:
+    """List what differs between the sizes, one entry for each thing that does."""
+    ledger: list[dict[str, str]] = []
+    models = resolved.models
+
+    def add(what: str, detail: str) -> None:
+        ledger.append({"what": what, "detail": detail})
+
+    checkpoints = {digest(m.checkpoint.model_dump(mode="json")) for m in models}
+    families = sorted(set(resolved.families.values()))
+    if len(models) > 1 and len(checkpoints) == 1:
+        add(
+            "pretraining",
+            "the sizes are cut from one checkpoint: equal data, steps and tokenizer, and a shallow "
+            "size was never pretrained at its depth",
+        )
+    elif len(models) > 1:
+        add(
+            "pretraining",
+            "the sizes are separately pretrained checkpoints; their data, steps and tuning may "
+            "differ",
+        )
+    if len(families) > 1:
+        add("family", f"the sizes come from {', '.join(families)}; no line joins two families")
+    for field, what in (("pooling", "sentence vectors"), ("tuning", "tuned weights")):
+        values = {m.name: str(getattr(m, field)) for m in models}
+        if len(set(values.values())) > 1:
+            add(what, ", ".join(f"{name} {value}" for name, value in values.items()))
+    by_training: dict[tuple[str, str], dict[str, Training]] = {}
+    for (phase, name, model), training in resolved.recipes.items():
+        by_training.setdefault((phase, name), {})[model] = training
+    for (when, name), trainings in by_training.items():
+        for setting in Training.model_fields:
+            values = {m: str(getattr(t, setting)) for m, t in trainings.items()}
+            if len(set(values.values())) > 1:
+                shown = ", ".join(f"{m} {v}" for m, v in values.items())
+                add(f"{setting} ({when}, {name})", shown)
+    return ledger

