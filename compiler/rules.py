@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from compiler.catalog import Catalog
-from compiler.entries import Model
+from compiler.entries import Model, Training
 from compiler.resolve import Goal, Say, Treatment
 from compiler.study import Study
-from compiler.terms import RUNNABLE
+from compiler.terms import RUNNABLE, Phase
 from compiler.validate import suggest
 
 
@@ -135,6 +137,8 @@ def design(
     models: tuple[Model, ...],
     goals: tuple[Goal, ...],
     arms: tuple[Treatment, ...],
+    families: Mapping[str, str],
+    trainings: Mapping[tuple[Phase, str, str], Training],
     say: Say,
 ) -> None:
     """Say what a valid study will not be able to answer, or this version cannot run."""
@@ -182,7 +186,47 @@ def design(
             "use one `tuning` for all, or acknowledge it",
             ("models",),
         )
-    _runnable(models, goals, arms, say)
+    _differences(study, models, families, trainings, say)
+    _runnable(study, models, goals, arms, say)
+
+
+def coverage(
+    catalog: Catalog,
+    models: tuple[Model, ...],
+    families: Mapping[str, str],
+    goals: tuple[Goal, ...],
+    say: Say,
+) -> None:
+    """Say which languages are scored that a family has not seen, where its list is published."""
+    scored = {language for goal in goals for language in goal.languages}
+    for name in dict.fromkeys(families[m.name] for m in models):
+        family = catalog.families.get(name)
+        seen = set(family.languages) if family else set()
+        unseen = sorted(scored - seen) if seen else []
+        if unseen:
+            what = f"not in the pretraining of `{name}`: {', '.join(unseen)}"
+            say("C219", what, "", ("models",))
+
+
+def _differences(
+    study: Study,
+    models: tuple[Model, ...],
+    families: Mapping[str, str],
+    trainings: Mapping[tuple[Phase, str, str], Training],
+    say: Say,
+) -> None:
+    """Say where the sizes differ by more than size, by the author's own choice."""
+    by_training: dict[tuple[str, str], set[Training]] = {}
+    for (phase, name, _), training in trainings.items():
+        by_training.setdefault((phase, name), set()).add(training)
+    unequal = sorted({name for (_, name), found in by_training.items() if len(found) > 1})
+    if unequal:
+        what = f"the sizes are trained by different settings on {_listed(unequal)}"
+        say("C217", what, "use one setting for all sizes, or acknowledge it", ("recipe",))
+    mixed = sorted({families[m.name] for m in models})
+    if len(mixed) > 1:
+        what = f"several families ({', '.join(mixed)}): each has a line of its own, none joins two"
+        say("C218", what, "", ("models",))
 
 
 def _pinned(study: Study, models: tuple[Model, ...], goals: tuple[Goal, ...], say: Say) -> None:
@@ -201,7 +245,11 @@ def _pinned(study: Study, models: tuple[Model, ...], goals: tuple[Goal, ...], sa
 
 
 def _runnable(
-    models: tuple[Model, ...], goals: tuple[Goal, ...], arms: tuple[Treatment, ...], say: Say
+    study: Study,
+    models: tuple[Model, ...],
+    goals: tuple[Goal, ...],
+    arms: tuple[Treatment, ...],
+    say: Say,
 ) -> None:
     """Say what is planned and compiled, and cannot be run by this version."""
     users: dict[str, dict[str, None]] = {}
@@ -218,6 +266,11 @@ def _runnable(
     for model in models:
         if model.tuning != "full":
             users.setdefault(f"{model.tuning} tuning", {})[model.name] = None
+    if study.hardware.nodes * study.hardware.devices_per_node > 1:
+        what = "this version launches every job on one device: `nodes` and `devices_per_node` wait"
+        say("C211", what, "", ("hardware",))
+    if study.evidence:
+        say("C211", "this version's report does not show `evidence` yet", "", ("evidence",))
     for reason, names in users.items():
         what = (
             f"this version plans and compiles {reason}, and cannot run it: {_listed(list(names))}"

@@ -170,9 +170,6 @@ class Hardware(Frozen):
     device: Name = Field("auto", description="`auto`, `cpu`, `cuda`, or a device of the catalog.")
     nodes: int = Field(1, gt=0, le=4096, description="Machines that a job may use.")
     devices_per_node: int = Field(1, gt=0, le=64, description="Devices of one machine.")
-    price_per_hour: float | None = Field(
-        None, gt=0, description="Of one device, in your currency; there is no default."
-    )
     parallel: int = Field(1, gt=0, le=1024, description="Jobs at a time on this machine.")
     threads: int | None = Field(
         None, gt=0, description="CPU threads of a job; default: what Accelerate gives one process."

