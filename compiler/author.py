@@ -133,7 +133,7 @@ def render(
         "analysis: {size_axis: non_embedding, degenerate: exclude}",
         "",
         "# Where and how it runs; nothing here changes a result's key.",
-        f"hardware: {{device: {_word(a['device'])}}}",
+        f"hardware: {{device: {_word(a['device'])}{_packing(a['device'])}}}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -216,6 +216,11 @@ def _embedded(catalog: Catalog) -> bool:
 
 def _list(text: str) -> str:
     return f"[{', '.join(_word(word) for word in words(text))}]"
+
+
+def _packing(device: object) -> str:
+    """Return how jobs are packed: on a CPU few large ones, since starting one takes seconds."""
+    return ", parallel: 2, threads: 1, pack: seed" if device == "cpu" else ""
 
 
 def _word(word: str) -> str:
