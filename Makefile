@@ -34,7 +34,7 @@ check: $(INSTALLED) ## lint, types, import rules
 	$(BIN)/lint-imports
 
 golden: $(INSTALLED) ## write the golden files of the tests anew; read the diff
-	STILTSCALE_GOLDEN=write $(BIN)/python -m pytest tests/golden tests/errors
+	STILTSCALE_GOLDEN=write $(BIN)/python -m pytest tests/golden tests/errors tests/unit/test_schema.py
 
 bench: $(INSTALLED) ## run the benchmarks; they print ratios measured in one run
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
