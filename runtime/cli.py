@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
@@ -13,7 +12,6 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from compiler.plan import Plan
 
 app = typer.Typer(
     help="Compile, run and report studies of size effects in cross-lingual transfer.",
@@ -108,10 +106,11 @@ def plan(
     """Show what would run: the design, the stages, what is done already. Nothing is written."""
     from compiler import formats
     from compiler.display import plan_view
+    from runtime import conduct
     from runtime.states import states
     from runtime.store import Store
 
-    made = _plan(study)
+    made = conduct.expanded(study)
     if cells or form == "table":
         found, missing = states(Store(store or build / "store"), made)
         if cells:
@@ -137,10 +136,11 @@ def explain(
     from compiler.explain import explain as text_of
     from compiler.explain import find
     from compiler.plan import load
+    from runtime import conduct
     from runtime.states import seen
     from runtime.store import Store
 
-    made = _plan(study, installed=False)
+    made = conduct.expanded(study, installed=False)
     key = find(made, stage)
     compiled = build / made.name / "plan.json"
     former = load(compiled) if compiled.is_file() else None
@@ -161,6 +161,7 @@ def diff(
     from compiler.diff import compare
     from compiler.errors import PlanInvalid
     from compiler.formats import diff_view
+    from runtime import conduct
     from runtime.states import seconds
     from runtime.store import Store
 
@@ -172,7 +173,7 @@ def diff(
             hint="compile first, change the study, then: stiltscale diff "
             "build/<study>/plan.json STUDY",
         )
-    old, new = _study_or_plan(before), _study_or_plan(after)
+    old, new = conduct.study_or_plan(before), conduct.study_or_plan(after)
     found = compare(old, new, seconds(Store(store or build / "store"), (old, new)))
     _show(diff_view(found), found.body() if form == "json" else None)
     return 0
@@ -225,11 +226,12 @@ def benchmarks(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
 def compile_(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
     """Write plan.json, the launch scripts and their Accelerate configurations."""
     from compiler.render import alone
+    from runtime import conduct
 
-    made = _plan(study)
-    folder = _folder(made, build, store)
+    made = conduct.expanded(study)
+    folder = conduct.output_folder(made, build, store)
     with alone(folder):
-        _write(made, folder, build, store)
+        conduct.write_output(made, folder, build, store)
     _console().print(
         f"{len(made.stages)} stages in {len(made.jobs)} jobs: {folder / 'plan.json'}\n"
         f"run them with `stiltscale run {study}`, or by hand: bash {folder}/launch/<job>.sh",
@@ -254,28 +256,31 @@ def run(
     import signal
 
     from compiler.render import alone
+    from runtime import conduct
     from runtime.abilities import refuse_unknown
     from runtime.scheduler import STOPPING
 
     for number in STOPPING:  # jobs are asked to stop as by Ctrl-C
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
-    made = _plan(study)
+    made = conduct.expanded(study)
     refuse_unknown(made)
-    folder = _folder(made, build, store)
+    folder = conduct.output_folder(made, build, store)
     with alone(folder):
-        return _run(made, folder, study, build, store, parallel)
+        conduct.conduct(made, folder, study, build, store, parallel, _console())
+    return 0
 
 
 @app.command()
 @_verb
 def report(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
     """Write the report again, from the store alone."""
+    from runtime import conduct
     from runtime.store import Store
 
-    made = _plan_to_report(study, build)
+    made = conduct.plan_to_report(study, build)
     kept = Store(store or build / "store")
-    _report(made, kept, _folder(made, build, store), _console(), study)
+    conduct.report(made, kept, conduct.output_folder(made, build, store), _console(), study)
     return 0
 
 
@@ -435,52 +440,6 @@ def _study_name(path: Path) -> str:
     return slug(path.stem) if path.stem != path.stem.lower() else path.stem
 
 
-def _plan(study: Path, *, installed: bool = True) -> Plan:
-    from compiler.check import check as look
-    from compiler.expand import expand
-
-    return expand(look(study, installed=installed))
-
-
-def _plan_to_report(study: Path, build: Path) -> Plan:
-    """Expand the study; where its local data is gone, take the plan as it was compiled."""
-    from compiler.errors import StudyInvalid
-    from compiler.inherit import read_study
-    from compiler.plan import load
-
-    try:
-        return _plan(study, installed=False)
-    except StudyInvalid as error:
-        errors = {d.code for d in error.diagnostics if d.severity == "error"}
-        if not errors <= {"C303", "C304"}:
-            raise
-        compiled = build / str(read_study(study).value["study"]) / "plan.json"
-        if not compiled.is_file():
-            raise
-        return load(compiled)
-
-
-def _folder(made: Plan, build: Path, store: Path | None) -> Path:
-    """Return the folder of a study's output; raises EnvironmentUnready when it is the store's."""
-    from compiler.errors import EnvironmentUnready
-
-    folder, at = build / made.name, store or build / "store"
-    if at.resolve() in (folder.resolve(), *folder.resolve().parents):
-        raise EnvironmentUnready(
-            "E006",
-            "the output of the study would lie in the store",
-            where=str(folder),
-            hint="give the study another name, or choose another folder with --build or --store",
-        )
-    return folder
-
-
-def _study_or_plan(path: Path) -> Plan:
-    from compiler.plan import load
-
-    return load(path) if path.suffix == ".json" else _plan(path, installed=False)
-
-
 def _list(kind: str, own: Path | None, form: str) -> int:
     from compiler import listing
     from compiler.catalog import load
@@ -521,94 +480,6 @@ def _out(texts: Iterable[str]) -> None:
     """Write texts as they are, byte for byte."""
     for text in texts:
         typer.echo(text.encode("utf-8"), nl=False)
-
-
-def _write(made: Plan, folder: Path, build: Path, store: Path | None) -> None:
-    from compiler.render import machine, render, write
-
-    at = (store or build / "store").resolve()
-    write(render(made) | {"env.sh": machine(sys.executable, at, folder)}, folder)
-
-
-def _run(
-    made: Plan, folder: Path, study: Path, build: Path, store: Path | None, parallel: int | None
-) -> int:
-    from compiler.errors import StagesFailed, StiltscaleError
-    from runtime import progress, scheduler
-    from runtime.store import Store, status, sweep
-
-    _write(made, folder, build, store)
-    kept = Store((store or build / "store").resolve())
-    kept.prepare()
-    sweep(kept)
-    console = _console()
-    codes: dict[str, int] = {}
-    todo = scheduler.unfinished(made, kept)
-    if todo:
-        console.print(f"{made.name}: {len(todo)} of {len(made.jobs)} jobs have work to do")
-        with progress.view(console) as tell:
-            at_once = parallel or int(made.execution["parallel"])
-            codes = scheduler.run(made, folder, kept, at_once, tell)
-    else:
-        console.print(f"{made.name}: all {len(made.stages)} stages are done, nothing to run")
-    states = status(kept, made)
-    bad = any(state != "done" for state in states.values())
-    try:
-        _report(made, kept, folder, console, study)
-    except StiltscaleError as error:
-        if not bad:
-            raise
-        console.print(f"no report: {error.what}", soft_wrap=True, markup=False, highlight=False)
-    if bad:
-        raise StagesFailed(
-            "F001",
-            _failures(made, kept, states, codes),
-            where=str(folder / "logs"),
-            hint="read the log of its job, mend the cause, and run the same command again",
-        )
-    return 0
-
-
-def _report(made: Plan, store: Any, folder: Path, console: Console, study: Path) -> None:
-    from runtime.publish import publish
-
-    written = publish(made, store, folder / "report", f"stiltscale report {study.as_posix()}")
-    console.print(f"report: {written}", soft_wrap=True, markup=False, highlight=False)
-
-
-def _failures(made: Plan, store: Any, states: dict[str, str], codes: dict[str, int]) -> str:
-    failed = [key for key, state in states.items() if state == "failed"]
-    others = sum(state not in ("done", "failed") for state in states.values())
-    lines = [f"{len(failed)} of {len(made.stages)} stages failed, {others} did not run"]
-    for key in failed[:5]:
-        failure = store.failure(key)
-        first = f"{failure.failure_class}: {failure.message}".splitlines()[0][:200]
-        lines.append(f"  {key}: {first}" + (f" [{failure.log}]" if failure.log else ""))
-    if len(failed) > 5:
-        lines.append(f"  and {len(failed) - 5} more")
-    died = _died(made, states, codes)
-    lines += [f"  job {name} ended early, {how}" for name, how in list(died.items())[:5]]
-    if len(died) > 5:
-        lines.append(f"  and {len(died) - 5} more jobs")
-    return "\n".join(lines)
-
-
-def _died(made: Plan, states: dict[str, str], codes: dict[str, int]) -> dict[str, str]:
-    """Name the jobs that ended without a word: they failed, and left a stage that could have run.
-
-    A job whose inputs failed elsewhere leaves only stages that could not have run.
-    """
-    from runtime.scheduler import log_of
-
-    found = {}
-    for job in made.jobs:
-        stages = [made.stages[key] for key in job.stages]
-        if not codes.get(job.name) or any(states[stage.key] == "failed" for stage in stages):
-            continue
-        open_ = [stage for stage in stages if states[stage.key] != "done"]
-        if any(all(states[up] == "done" for up in stage.inputs.values()) for stage in open_):
-            found[job.name] = f"exit code {codes[job.name]} [{log_of(job.name)}]"
-    return found
 
 
 def _console(*, stderr: bool = False) -> Console:

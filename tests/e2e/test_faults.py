@@ -20,7 +20,7 @@ from compiler.errors import EnvironmentUnready
 from compiler.plan import Plan
 from compiler.render import machine, render, write
 from runtime import scheduler, worker
-from runtime.cli import _failures
+from runtime.conduct import failures
 from runtime.lease import born
 from runtime.report.build import write_report
 from runtime.store import Store, status
@@ -167,7 +167,7 @@ def compiled(tmp_path: Path, script: str) -> tuple[Plan, Path, Store]:
 def test_jobs_that_die_without_a_word_are_named(tmp_path: Path, script: str, code: int) -> None:
     plan, folder, store = compiled(tmp_path, script)
     codes = scheduler.run(plan, folder, store, 2, lambda progress: None)
-    said = _failures(plan, store, status(store, plan), codes)
+    said = failures(plan, store, status(store, plan), codes)
     first, *others = plan.jobs
     assert f"job {first.name} ended early, exit code {code} [logs/{first.name}.log]" in said
     assert not [job.name for job in others if job.after and f"job {job.name} " in said]

@@ -1,0 +1,147 @@
+"""Compiles, runs and reports one study: what the verbs of the command line call."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from compiler.check import check
+from compiler.errors import EnvironmentUnready, StagesFailed, StiltscaleError, StudyInvalid
+from compiler.expand import expand
+from compiler.inherit import read_study
+from compiler.plan import Plan, load
+from compiler.render import machine, render, write
+from runtime import progress, scheduler
+from runtime.store import Store, status, sweep
+
+
+def expanded(study: Path, *, installed: bool = True) -> Plan:
+    """Return the plan of a study file; raises StudyInvalid."""
+    return expand(check(study, installed=installed))
+
+
+def plan_to_report(study: Path, build: Path) -> Plan:
+    """Expand the study; where its local data is gone, take the plan as it was compiled."""
+    try:
+        return expanded(study, installed=False)
+    except StudyInvalid as error:
+        errors = {d.code for d in error.diagnostics if d.severity == "error"}
+        if not errors <= {"C303", "C304"}:
+            raise
+        compiled = build / str(read_study(study).value["study"]) / "plan.json"
+        if not compiled.is_file():
+            raise
+        return load(compiled)
+
+
+def output_folder(made: Plan, build: Path, store: Path | None) -> Path:
+    """Return the folder of a study's output; raises EnvironmentUnready when it is the store's."""
+    folder, at = build / made.name, store or build / "store"
+    if at.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise EnvironmentUnready(
+            "E006",
+            "the output of the study would lie in the store",
+            where=str(folder),
+            hint="give the study another name, or choose another folder with --build or --store",
+        )
+    return folder
+
+
+def study_or_plan(path: Path) -> Plan:
+    """Return a compiled plan, or that of a study file."""
+    return load(path) if path.suffix == ".json" else expanded(path, installed=False)
+
+
+def write_output(made: Plan, folder: Path, build: Path, store: Path | None) -> None:
+    """Write the plan, the launch scripts and where this machine keeps its Python and store."""
+    at = (store or build / "store").resolve()
+    write(render(made) | {"env.sh": machine(sys.executable, at, folder)}, folder)
+
+
+def conduct(
+    made: Plan,
+    folder: Path,
+    study: Path,
+    build: Path,
+    store: Path | None,
+    parallel: int | None,
+    console: Console,
+) -> None:
+    """Run what is missing of a plan, and write the report of what there is.
+
+    Raises StagesFailed when some stages are not done, after the report.
+    """
+    write_output(made, folder, build, store)
+    kept = Store((store or build / "store").resolve())
+    kept.prepare()
+    sweep(kept)
+    codes: dict[str, int] = {}
+    todo = scheduler.unfinished(made, kept)
+    if todo:
+        console.print(f"{made.name}: {len(todo)} of {len(made.jobs)} jobs have work to do")
+        with progress.view(console) as tell:
+            at_once = parallel or int(made.execution["parallel"])
+            codes = scheduler.run(made, folder, kept, at_once, tell)
+    else:
+        console.print(f"{made.name}: all {len(made.stages)} stages are done, nothing to run")
+    states = status(kept, made)
+    bad = any(state != "done" for state in states.values())
+    try:
+        report(made, kept, folder, console, study)
+    except StiltscaleError as error:
+        if not bad:
+            raise
+        console.print(f"no report: {error.what}", soft_wrap=True, markup=False, highlight=False)
+    if bad:
+        raise StagesFailed(
+            "F001",
+            failures(made, kept, states, codes),
+            where=str(folder / "logs"),
+            hint="read the log of its job, mend the cause, and run the same command again",
+        )
+
+
+def report(made: Plan, store: Store, folder: Path, console: Console, study: Path) -> None:
+    """Write the report, and say where it is."""
+    from runtime.publish import publish
+
+    written = publish(made, store, folder / "report", f"stiltscale report {study.as_posix()}")
+    console.print(f"report: {written}", soft_wrap=True, markup=False, highlight=False)
+
+
+def failures(made: Plan, store: Store, states: dict[str, str], codes: dict[str, int]) -> str:
+    """Say which stages failed and why, and which jobs ended without a word."""
+    failed = [key for key, state in states.items() if state == "failed"]
+    others = sum(state not in ("done", "failed") for state in states.values())
+    lines = [f"{len(failed)} of {len(made.stages)} stages failed, {others} did not run"]
+    for key in failed[:5]:
+        failure = store.failure(key)
+        if failure is None:
+            continue
+        first = f"{failure.failure_class}: {failure.message}".splitlines()[0][:200]
+        lines.append(f"  {key}: {first}" + (f" [{failure.log}]" if failure.log else ""))
+    if len(failed) > 5:
+        lines.append(f"  and {len(failed) - 5} more")
+    silent = died(made, states, codes)
+    lines += [f"  job {name} ended early, {how}" for name, how in list(silent.items())[:5]]
+    if len(silent) > 5:
+        lines.append(f"  and {len(silent) - 5} more jobs")
+    return "\n".join(lines)
+
+
+def died(made: Plan, states: dict[str, str], codes: dict[str, int]) -> dict[str, str]:
+    """Name the jobs that ended without a word: they failed, and left a stage that could have run.
+
+    A job whose inputs failed elsewhere leaves only stages that could not have run.
+    """
+    found = {}
+    for job in made.jobs:
+        stages = [made.stages[key] for key in job.stages]
+        if not codes.get(job.name) or any(states[stage.key] == "failed" for stage in stages):
+            continue
+        open_ = [stage for stage in stages if states[stage.key] != "done"]
+        if any(all(states[up] == "done" for up in stage.inputs.values()) for stage in open_):
+            found[job.name] = f"exit code {codes[job.name]} [{scheduler.log_of(job.name)}]"
+    return found
