@@ -42,11 +42,20 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def heed_signals() -> None:
+    for number in scheduler.STOPPING:
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def running(study: Path, store: Store, finished: int) -> Iterator[subprocess.Popen[bytes]]:
     """Yield a run that has left some records and has a stage in hand."""
     process = subprocess.Popen(
-        cli(study), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        cli(study),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=heed_signals,  # under `nohup` a run would rightly ignore a hang-up
     )
     try:
         wait_for(lambda: len(records(store)) >= finished and store.running())
