@@ -15,7 +15,7 @@ from compiler.errors import Diagnostic, StudyInvalid
 from compiler.findings import Findings
 from compiler.inherit import read_study
 from compiler.resolve import Resolved, arms, goals, models
-from compiler.settings import settings
+from compiler.settings import settings, uncounted
 from compiler.study import Study
 from compiler.validate import suggest, validate
 
@@ -60,6 +60,7 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
     rules.analysis(study, say)
     rules.hardware(study, catalog, say)
     trainings = settings(study, catalog, ladder, treatments, targets, say)
+    uncounted(treatments, trainings, say)
     if installed:
         presence.packages(ladder, treatments, targets, say)
     folders = {m.name: model_folder(m.name, families, catalog, path) for m in ladder}

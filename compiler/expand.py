@@ -13,6 +13,7 @@ from compiler.resolve import CONTROL, Course, Goal, Resolved, Treatment
 from compiler.rules import direct_holds_intermediate, is_same_task, is_self_pair, shared_text
 from compiler.settings import steps_of
 from compiler.stages import Stages
+from compiler.terms import UNTRAINED
 
 DIRECT = Treatment(CONTROL, "intermediate", ())
 """The control arm: nothing before the target's own training."""
@@ -118,7 +119,7 @@ class _Expansion:
             course = Course(task.task, (task,))
             start = self.stages.train(model, course, training, seed, start, words, job)
         words = (goal.task.task, *after, *tail)
-        if goal.task.kind in ("retrieval", "bitext_mining"):
+        if goal.task.kind in UNTRAINED:
             score = self.stages.retrieve(
                 model, goal, start, words if start else (goal.task.task, model.name), job
             )
@@ -130,15 +131,12 @@ class _Expansion:
     def _steps(self, arm: Treatment, model: Model) -> int:
         """Return the steps of the arm that a step-matched control goes with."""
         total = 0
-        for other in self.resolved.arms:
-            if other.name != arm.of:
-                continue
-            for course in other.courses:
-                training = self.resolved.recipes[("intermediate", course.name, model.name)]
-                rows = [task.counts.get("train", {}).get("en") for task in course.tasks]
-                known = None if None in rows else sum(r for r in rows if r is not None)
-                total += steps_of(training, known) or 0
-        return max(1, total)
+        for course in next(other for other in self.resolved.arms if other.name == arm.of).courses:
+            training = self.resolved.recipes[("intermediate", course.name, model.name)]
+            steps = steps_of(training, course)
+            assert steps is not None  # `settings.uncounted` has refused such a study
+            total += steps
+        return total
 
     def _execution(self) -> dict[str, Any]:
         """Return the hardware settings; ``device`` is what Accelerate runs the named device as."""

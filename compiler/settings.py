@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.catalog import Catalog
 from compiler.entries import Model, Training, TrainingChange
-from compiler.resolve import Goal, Say, Treatment
+from compiler.resolve import Course, Goal, Say, Treatment
 from compiler.study import Study
 from compiler.terms import Phase
 from compiler.validate import suggest
@@ -68,13 +68,40 @@ def settings(
     return result
 
 
-def steps_of(training: Training, rows: int | None) -> int | None:
-    """Return the optimizer steps of a training; None when they depend on an unknown row count."""
+def steps_of(training: Training, course: Course) -> int | None:
+    """Return the optimizer steps of a course; None when they depend on an unknown row count.
+
+    A capped mix counts no task as larger than its cap.
+    """
     if training.steps is not None:
         return training.steps
-    if rows is None or training.epochs is None:
-        return None
-    return -(-round(training.epochs * rows) // training.batch)
+    cap = (course.sampling or {}).get("cap")
+    total = 0
+    for task in course.tasks:
+        rows = task.counts.get("train", {}).get(course.language)
+        if rows is None:
+            return None
+        total += rows if cap is None else min(rows, int(cap))
+    assert training.epochs is not None
+    return -(-round(training.epochs * total) // training.batch)
+
+
+def uncounted(
+    arms: tuple[Treatment, ...], trainings: dict[tuple[Phase, str, str], Training], say: Say
+) -> None:
+    """Say which step-matched controls go with an arm whose steps cannot be counted."""
+    by_name = {arm.name: arm for arm in arms}
+    for arm in arms:
+        if arm.role != "step_matched":
+            continue
+        for course in by_name[arm.of].courses:
+            known = [
+                t for place, t in trainings.items() if place[:2] == ("intermediate", course.name)
+            ]
+            if any(steps_of(training, course) is None for training in known):
+                what = f"`{arm.name}` needs the steps of `{course.name}`, whose rows are not known"
+                hint = "give `steps` in its recipe, or the row `counts` in its task"
+                say("C118", what, hint, arm.path)
 
 
 def _unknown(study: Study, models: tuple[Model, ...], trained: set[str], say: Say) -> None:

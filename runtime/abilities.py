@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from compiler.errors import EnvironmentUnready
 from compiler.plan import Plan, Stage
-
-_KINDS = ("sequence_classification", "token_classification", "retrieval")
+from compiler.terms import RUNNABLE
 
 
 def refuse_unknown(plan: Plan) -> None:
@@ -32,7 +31,7 @@ def refuse_unknown(plan: Plan) -> None:
 
 def _lacks(plan: Plan, stage: Stage) -> list[str]:
     kind = str(plan.tasks[stage.task]["kind"])
-    found = [] if kind in _KINDS else [f"tasks of the kind {kind}"]
+    found = [] if kind in RUNNABLE else [f"tasks of the kind {kind}"]
     found += [name for name in ("mix", "replay") if name in stage.identity]
     tuning = str(plan.models[stage.model].get("tuning", "full"))
     return found + ([f"{tuning} tuning"] if tuning != "full" else [])

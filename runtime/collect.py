@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from compiler.plan import Plan, Run
+from compiler.terms import UNTRAINED
 from runtime.records import Failure, Record
 
 SCORES = {
@@ -115,7 +116,7 @@ def degeneracy(english_dev: Mapping[str, Any]) -> str:
 def _shared(plan: Plan, run: Run, dev: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that all languages of a run have in common."""
     model, task = plan.models[run.model], plan.tasks[run.target]
-    retrieval = task["kind"] in ("retrieval", "bitext_mining") or "untuned" in run.flags
+    retrieval = task["kind"] in UNTRAINED or "untuned" in run.flags
     return {
         "model": run.model,
         "family": model["family"],

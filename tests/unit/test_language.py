@@ -159,3 +159,12 @@ def test_a_warning_can_be_acknowledged_with_a_reason() -> None:
     assert {d.code for d in resolved(SMALL, acknowledge=known).diagnostics} >= {"C214"}
     with pytest.raises(StudyInvalid):
         resolved(SMALL, acknowledge=[{"code": "C101", "reason": "it is no warning"}])
+
+
+def test_a_step_matched_control_needs_steps_that_can_be_counted() -> None:
+    by_epochs = {"name": "endless", "defaults": {"epochs": 2}}
+    plain = TWO | {"intermediate": ["pairs"], "recipe": by_epochs}
+    assert plan_of(plain)
+    with pytest.raises(StudyInvalid) as caught:
+        resolved(plain, controls=["step_matched"])
+    assert [d.code for d in caught.value.diagnostics] == ["C118"]
