@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -37,6 +37,9 @@ class Stopped(BaseException):
 
 _asked = threading.Event()
 """Set when this process was asked to stop: an exception raised inside C code can get lost."""
+
+_open = threading.Event()
+"""Set while being cut short at any instruction leaves nothing half done, see `interruptible`."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -154,7 +157,8 @@ class Worker:
 
         module = {"prepare": prepare, "train": train, "evaluate": evaluate, "retrieve": retrieve}
         if self.session is None:
-            self.session = self.open_session()
+            with interruptible():
+                self.session = self.open_session()
         aside = self.store.set_aside(stage.key, part)
         if aside is not None:
             _say(f"damaged  {stage.key}/{part} is made anew; what was there: {aside}")
@@ -165,7 +169,8 @@ class Worker:
             lease.tell(**progress)
 
         with self.store.writing(stage.key, part) as folder:
-            result = module[stage.kind].run(self.session, stage, part, folder, tell)
+            with interruptible():
+                result = module[stage.kind].run(self.session, stage, part, folder, tell)
             record = Record(
                 stage=stage.key,
                 part=part,
@@ -302,6 +307,21 @@ def check() -> None:
         raise Stopped
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let a signal raise Stopped at once, in work that takes long and leaves nothing behind.
+
+    Elsewhere it waits for the next `check`: raised between taking a lease and noting it, or while
+    giving one back, it would leave the lease in the store.
+    """
+    _open.set()
+    try:
+        check()
+        yield
+    finally:
+        _open.clear()
+
+
 def _watch(pid: int, start: str) -> None:
     while born(pid) == start:
         time.sleep(LOOK)
@@ -313,7 +333,7 @@ def _watch(pid: int, start: str) -> None:
 def _stop(_signal: int, _frame: FrameType | None) -> None:
     again = _asked.is_set()
     _asked.set()
-    if not again:  # a second signal must not cut short the tidying up
+    if _open.is_set() and not again:  # a second signal must not cut short the tidying up
         raise Stopped
 
 

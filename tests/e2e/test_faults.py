@@ -154,11 +154,20 @@ def test_stopping_kills_what_does_not_listen(
 def test_a_lost_interruption_is_noticed_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "_asked", Event())
     worker.check()
-    with pytest.raises(worker.Stopped):
+    with pytest.raises(worker.Stopped), worker.interruptible():
         worker._stop(signal.SIGTERM, None)
     worker._stop(signal.SIGTERM, None)  # not once more, in the middle of tidying up
     with pytest.raises(worker.Stopped):
         worker.check()
+
+
+def test_a_signal_waits_while_a_lease_is_taken_or_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "_asked", Event())
+    worker._stop(signal.SIGTERM, None)
+    with pytest.raises(worker.Stopped), worker.interruptible():
+        raise AssertionError("work was begun after the process was asked to stop")
 
 
 def compiled(tmp_path: Path, script: str) -> tuple[Plan, Path, Store]:
