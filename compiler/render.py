@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 import shlex
+import socket
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -115,7 +116,7 @@ def write(files: Mapping[str, str], folder: Path) -> list[Path]:
 
 def atomic_write(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{host()}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
             stream.write(content)
@@ -126,6 +127,11 @@ def atomic_write(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def host() -> str:
+    """Return the name of this machine."""
+    return socket.gethostname().split(".")[0]
 
 
 def unwritable(folder: Path, error: OSError) -> EnvironmentUnready:

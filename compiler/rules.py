@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
+from compiler import power
 from compiler.catalog import Catalog
 from compiler.entries import Model, Training
 from compiler.resolve import Goal, Say, Treatment
@@ -206,6 +208,54 @@ def coverage(
         if unseen:
             what = f"not in the pretraining of `{name}`: {', '.join(unseen)}"
             say("C219", what, "", ("models",))
+
+
+def margin(
+    study: Study,
+    models: tuple[Model, ...],
+    families: Mapping[str, str],
+    goals: tuple[Goal, ...],
+    arms: tuple[Treatment, ...],
+    say: Say,
+) -> None:
+    """Say when the margin is smaller than what such a design can find equivalence within (L2)."""
+    wanted = study.analysis.margin
+    primary = [
+        arm
+        for arm in arms
+        if arm.role == "intermediate" and arm.name not in study.analysis.exploratory
+    ]
+    foreign = [
+        len(set(goal.languages) - {"en"})
+        for goal in goals
+        if goal.trains and not all(is_self_pair(arm, goal) for arm in primary)
+    ]
+    languages = [count for count in foreign if count]
+    if wanted is None or len(languages) < 2 or len(models) < 2:
+        return  # nothing is asked, or C204 and C207 say what is missing
+    axis = study.analysis.size_axis
+    sizes: dict[str, list[int]] = {}
+    for model in models:
+        sizes.setdefault(families[model.name], []).append(getattr(model.parameters, axis))
+    designs = [power.design_of(counts, languages, len(study.seeds)) for counts in sizes.values()]
+    within = min(power.smallest_margin(design) for design in designs)
+    if wanted < within < math.inf:
+        say(
+            "C230",
+            f"a margin of {wanted:g} is out of reach: four of five such studies can say "
+            f"`equivalent` only within {within:.1f} points or more (L2, {len(languages)} targets; "
+            "the variances are assumed)",
+            "add targets or sizes, give a margin that is in reach, or acknowledge it",
+            ("analysis", "margin"),
+        )
+
+
+def replaced(catalog: Catalog, used: tuple[str, ...], say: Say) -> None:
+    """Say which definitions of the author's own take the place of ours."""
+    for place in used:
+        file, *before = catalog.origins.get(place, ("",))
+        if before:
+            say("C231", f"`{place}` comes from {file}, in place of {before[0]}", "", ())
 
 
 def _differences(

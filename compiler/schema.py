@@ -77,7 +77,7 @@ PLAN_FIELDS = {
     "execution": "Where and how the stages run; in no key.",
     "notes": "Warnings and notes of the checker.",
     "confounds": "What differs between the sizes besides size.",
-    "catalog": "Digest of every catalog file that was read.",
+    "catalog": "Which file each definition came from, its digest, and the file it replaces.",
 }
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from compiler.catalog import Catalog
-from compiler.entries import Model, Training, TrainingChange
+from compiler.entries import Changes, Model, Training, TrainingChange
 from compiler.resolve import Course, Goal, Say, Treatment
+from compiler.source import Path_
 from compiler.study import Study
 from compiler.terms import Phase
 from compiler.validate import suggest
@@ -21,7 +24,7 @@ def settings(
     """Return the settings of every training, by phase, name (task, or arm of a mix) and model.
 
     Changes apply from the general to the particular, and the study's after the recipe's: defaults,
-    phase, task, model.
+    phase, task, size, model, and exceptions.
     """
     choice = study.recipe
     recipe = catalog.recipes.get(choice.name)
@@ -48,12 +51,7 @@ def settings(
             layers = [
                 change
                 for source in (recipe, choice)
-                for change in (
-                    source.defaults,
-                    source.phases.get(phase),
-                    source.tasks.get(name),
-                    source.models.get(model.name),
-                )
+                for change in _changes(source, phase, name, model)
             ]
             try:
                 result[(phase, name, model.name)] = _training(layers)
@@ -110,11 +108,38 @@ def _unknown(study: Study, models: tuple[Model, ...], trained: set[str], say: Sa
         if name not in trained:
             what = f"the recipe changes `{name}`, which this study does not train"
             say("C114", what, suggest(name, trained), ("recipe", "tasks", name), True)
-    known = {m.name for m in models}
+    known = [called for model in models for called in _called(model)]
     for name in choice.models:
         if name not in known:
             what = f"the recipe changes the model `{name}`, which is not in this study"
             say("C114", what, suggest(name, known), ("recipe", "models", name), True)
+    for index, case in enumerate(choice.exceptions):
+        path: Path_ = ("recipe", "exceptions", index)
+        if case.task is not None and case.task not in trained:
+            what = f"the recipe changes `{case.task}`, which this study does not train"
+            say("C114", what, suggest(case.task, trained), (*path, "task"))
+        if case.model is not None and str(case.model) not in known:
+            what = f"the recipe changes the model `{case.model}`, which is not in this study"
+            say("C114", what, suggest(str(case.model), known), (*path, "model"))
+
+
+def _changes(
+    source: Changes, phase: Phase, name: str, model: Model
+) -> Iterator[TrainingChange | None]:
+    yield source.defaults
+    yield source.phases.get(phase)
+    yield source.tasks.get(name)
+    for called in reversed(_called(model)):
+        yield source.models.get(called)
+    for case in source.exceptions:
+        fits = case.phase in (None, phase) and case.task in (None, name)
+        if fits and (case.model is None or str(case.model) in _called(model)):
+            yield case.change
+
+
+def _called(model: Model) -> tuple[str, ...]:
+    """Return what a recipe may call a model: its name, or its size in a family."""
+    return (model.name,) if model.size is None else (model.name, str(model.size))
 
 
 def _training(layers: list[TrainingChange | None]) -> Training:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from compiler.entries import Changes, Model
-from compiler.terms import Frozen, Language, Name, StudyName
+from compiler.terms import Frozen, Language, Name, StudyName, Tracker
 
 
 class Ladder(Frozen):
@@ -251,6 +251,9 @@ class Study(Frozen):
     )
     analysis: Analysis = Field(Analysis(), description="What will be estimated, fixed beforehand.")
     hardware: Hardware = Field(Hardware(), description="Where and how it runs; in no key.")
+    tracking: tuple[Tracker, ...] = Field(
+        (), description="Where trainings log their loss, by Accelerate; in no key."
+    )
     catalog: str | None = Field(
         None, description="A folder of own tasks, models and recipes, relative to this file."
     )

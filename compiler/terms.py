@@ -20,6 +20,7 @@ TaskKind = Literal[
     "bitext_mining",
     "dual_encoder",
 ]
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 Metric = Literal[
     "accuracy", "span_f1", "squad", "mlqa", "top1", "mining_f1", "map_at_20", "mrr_at_20"
 ]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from compiler.render import atomic_write
+from compiler.render import atomic_write, host
 
 HEARTBEAT = 5.0
 """Seconds between the signs of life of a running stage."""
@@ -82,7 +81,7 @@ def take(path: Path) -> Lease | None:
         try:
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
-            if not abandoned(path) or not _bury(path):
+            if not abandoned(path) or not bury(path):
                 return None
             continue
         lease = Lease(path)
@@ -93,13 +92,13 @@ def take(path: Path) -> Lease | None:
     return None
 
 
-def _bury(path: Path) -> bool:
+def bury(path: Path) -> bool:
     """Remove an abandoned lease; False when a living process had taken it over meanwhile.
 
     One of several contenders wins the rename, but what it gets may be the winner's lease of a
     moment before: it is looked at once more, and put back.
     """
-    grave = path.with_name(f".{path.name}.{os.getpid()}.{time.time_ns()}.stale")
+    grave = path.with_name(f".{path.name}.{time.time_ns()}.{host()}.{os.getpid()}.stale")
     try:
         path.rename(grave)
     except FileNotFoundError:
@@ -145,8 +144,3 @@ def born(pid: int) -> str:
     except PermissionError:
         pass
     return "alive"
-
-
-def host() -> str:
-    """Return the name of this machine."""
-    return socket.gethostname().split(".")[0]

@@ -62,7 +62,7 @@ def provenance(plan: Plan, store: Store, command: str) -> dict[str, Any]:
         "ran on": {name: _values(values) for name, values in sorted(seen.items())},
         "models": {name: _checkpoint(model) for name, model in plan.models.items()},
         "data": {name: _source(task["source"]) for name, task in plan.tasks.items()},
-        "catalog files": {name: value[:16] for name, value in plan.catalog.items()},
+        "catalog": {name: f"{x['file']} {x['digest'][:16]}" for name, x in plan.catalog.items()},
     }
 
 

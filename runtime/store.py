@@ -18,8 +18,8 @@ from typing import Any
 
 from compiler.errors import EnvironmentUnready, StoreDamaged
 from compiler.plan import Plan, Stage
-from compiler.render import atomic_write, unwritable
-from runtime.lease import Lease, abandoned, born, host, take
+from compiler.render import atomic_write, host, unwritable
+from runtime.lease import Lease, abandoned, born, bury, take
 from runtime.records import Failure, Record, read_failure, read_record
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,200}\Z")
@@ -180,7 +180,7 @@ class Store:
         try:
             for name in ("stages", "leases", "tmp"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            probe = self.root / "tmp" / f".probe.{os.getpid()}"
+            probe = self.root / "tmp" / f".probe.{host()}.{os.getpid()}.tmp"
             probe.write_bytes(b"x")
             probe.unlink()
         except OSError as error:
@@ -246,12 +246,26 @@ def _sha256(path: Path) -> str:
 
 
 def sweep(store: Store) -> None:
-    """Remove temporary folders whose process on this machine is gone."""
-    here = host()
-    for path in (store.root / "tmp").glob("*"):
-        words = path.name.rsplit(".", 3)
-        if len(words) == 4 and words[1] == here and words[2].isdigit() and not born(int(words[2])):
+    """Remove what processes that are gone left behind: temporary folders and files, and leases.
+
+    A lease outlives its process when that was killed between a stage's last record and giving the
+    lease back: nobody would take it again.
+    """
+    for path in (store.root / "leases").glob("*.json"):
+        if abandoned(path):
+            bury(path)
+    for path in [*(store.root / "tmp").iterdir(), *(store.root / "leases").glob(".*")]:
+        if not _orphaned(path.name.rsplit(".", 3)[1:3]):
+            continue
+        if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _orphaned(owner: list[str]) -> bool:
+    """Tell whether a file's owner, host and process id, was a process of this machine."""
+    return len(owner) == 2 and owner[0] == host() and owner[1].isdigit() and not born(int(owner[1]))
 
 
 def status(store: Store, plan: Plan) -> dict[str, str]:

@@ -74,7 +74,7 @@ def work(argv: list[str] | None) -> int:
             )
         store = Store(words.store)
         store.prepare()
-        return Worker(plan, store, job.stages, job.processes).run()
+        return Worker(plan, store, job.stages, job.processes, words.plan.parent).run()
     except StiltscaleError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_code
@@ -86,8 +86,11 @@ def work(argv: list[str] | None) -> int:
 class Worker:
     """Runs stages one by one, and keeps what they share in one session."""
 
-    def __init__(self, plan: Plan, store: Store, keys: tuple[str, ...], processes: int) -> None:
+    def __init__(
+        self, plan: Plan, store: Store, keys: tuple[str, ...], processes: int, folder: Path
+    ) -> None:
         self.plan = plan
+        self.folder = folder
         self.store = store
         self.pending = list(keys)
         self.processes = processes
@@ -152,7 +155,7 @@ class Worker:
 
     def run_part(self, stage: Stage, part: str, lease: Lease) -> None:
         """Run one part and commit its record."""
-        from runtime import provenance
+        from runtime import provenance, tracking
         from runtime.stages import evaluate, prepare, retrieve, train
 
         module = {"prepare": prepare, "train": train, "evaluate": evaluate, "retrieve": retrieve}
@@ -164,13 +167,20 @@ class Worker:
             _say(f"damaged  {stage.key}/{part} is made anew; what was there: {aside}")
         started, clock = _now(), time.perf_counter()
 
-        def tell(**progress: Any) -> None:
-            check()
-            lease.tell(**progress)
+        tracked = tracking.tracked(
+            self.session.accelerator, self.plan, stage, self.folder / "tracking"
+        )
+        with tracked as log, self.store.writing(stage.key, part) as folder:
 
-        with self.store.writing(stage.key, part) as folder:
+            def tell(**progress: Any) -> None:
+                check()
+                lease.tell(**progress)
+                log(progress)
+
             with interruptible():
                 result = module[stage.kind].run(self.session, stage, part, folder, tell)
+            if "english_dev" in result:
+                log({"step": result["steps"], "english_dev": result["english_dev"]["value"]})
             record = Record(
                 stage=stage.key,
                 part=part,
@@ -202,7 +212,11 @@ class Worker:
         threads = self.plan.execution.get("threads")
         if threads:
             torch.set_num_threads(int(threads))
-        accelerator = Accelerator(cpu=self.plan.execution.get("device") == "cpu")
+        accelerator = Accelerator(
+            cpu=self.plan.execution.get("device") == "cpu",
+            log_with=list(self.plan.execution.get("tracking", ())) or None,
+            project_dir=self.folder / "tracking",
+        )
         wanted = str(self.plan.execution.get("device"))
         if wanted == "cuda" and accelerator.device.type != "cuda":
             raise RuntimeError(

@@ -26,7 +26,8 @@ def plan_of(study: Path) -> Plan:
 def work(plan: Plan, store: Store) -> int:
     """Run every job of a plan in this process, in order; return the worst exit code."""
     store.prepare()
-    return max(Worker(plan, store, job.stages, job.processes).run() for job in plan.jobs)
+    folder = store.root.parent
+    return max(Worker(plan, store, job.stages, job.processes, folder).run() for job in plan.jobs)
 
 
 def records(store: Store) -> dict[str, int]:

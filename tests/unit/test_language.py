@@ -168,3 +168,53 @@ def test_a_step_matched_control_needs_steps_that_can_be_counted() -> None:
     with pytest.raises(StudyInvalid) as caught:
         resolved(plain, controls=["step_matched"])
     assert [d.code for d in caught.value.diagnostics] == ["C118"]
+
+
+def test_a_recipe_changes_by_phase_task_and_size_together() -> None:
+    """The last change counts: defaults, phase, task, size, model, then exceptions in order."""
+    recipe = {
+        "name": "short",
+        "defaults": {"batch": 11},
+        "phases": {"target": {"batch": 12}},
+        "models": {"s": {"batch": 13}, "ladder-m": {"batch": 14}},
+        "exceptions": [
+            {"phase": "target", "task": "tags", "model": "s", "change": {"batch": 15}},
+            {"task": "tags", "model": "ladder-m", "change": {"batch": 16}},
+        ],
+    }
+    found = {key: training.batch for key, training in resolved(TWO, recipe=recipe).recipes.items()}
+    assert found == {
+        ("intermediate", "pairs", "ladder-s"): 13,
+        ("intermediate", "pairs", "ladder-m"): 14,
+        ("target", "topics", "ladder-s"): 13,
+        ("target", "topics", "ladder-m"): 14,
+        ("target", "tags", "ladder-s"): 15,
+        ("target", "tags", "ladder-m"): 16,
+    }
+
+
+def test_trackers_are_in_the_plan_and_in_no_key() -> None:
+    plain, tracked = plan_of(TWO), plan_of(TWO, tracking=["tensorboard"])
+    assert tracked.execution["tracking"] == ["tensorboard"]
+    assert list(tracked.stages) == list(plain.stages)
+
+
+def test_the_plan_says_which_file_each_definition_came_from(tmp_path: Path) -> None:
+    plan = plan_of(TWO)
+    assert set(plan.catalog) == {
+        "tasks/pairs", "tasks/tags", "tasks/topics", "models/ladder", "recipes/short"
+    }  # fmt: skip
+    assert plan.catalog["tasks/pairs"]["file"].endswith("tasks/pairs.yaml")
+    own = tmp_path / "own" / "tasks"
+    own.mkdir(parents=True)
+    ours = (Path(__file__).parents[1] / "catalog" / "tasks" / "pairs.yaml").read_text("utf-8")
+    (own / "pairs.yaml").write_text(ours.replace("title:", "title: my own"), encoding="utf-8")
+    study = tmp_path / "study.yaml"
+    study.write_text(json.dumps(TWO | {"catalog": "own"}), encoding="utf-8")
+    checked = check(study, installed=False)
+    entry = expand(checked).catalog["tasks/pairs"]
+    assert entry["file"] == "own/tasks/pairs.yaml"
+    assert entry["replaces"] == plan.catalog["tasks/pairs"]["file"]
+    assert [d.message for d in checked.diagnostics if d.code == "C231"] == [
+        f"`tasks/pairs` comes from own/tasks/pairs.yaml, in place of {entry['replaces']}"
+    ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fuzz import fuzz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -172,3 +173,11 @@ def test_wrong_values_end_in_findings(data: st.DataObject) -> None:
             at = at[key]
         at[key] = copy.deepcopy(data.draw(st.sampled_from(VALUES)))
     survives(json.dumps(study).replace("Infinity", ".inf").encode())
+
+
+@pytest.mark.slow
+def test_half_a_minute_of_damaged_files() -> None:
+    """`make fuzz` does the same for five minutes."""
+    found = fuzz(30, seed=1)
+    assert found["files"] > 200
+    assert found["accepted"]

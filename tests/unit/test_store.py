@@ -13,9 +13,10 @@ import pytest
 
 from compiler.errors import EnvironmentUnready, StoreDamaged
 from compiler.plan import Stage
+from compiler.render import host
 from runtime import lease as leases
 from runtime.records import Failure, Record
-from runtime.store import Store
+from runtime.store import Store, sweep
 
 KEY = "train-a"
 STAGE = Stage(KEY, "train", "m", "t", {}, {})
@@ -162,7 +163,7 @@ def test_outputs_reach_the_disk_before_the_record(
 
 def dead_lease(store: Store) -> Path:
     path = store.root / "leases" / f"{KEY}.json"
-    path.write_text(json.dumps({"host": leases.host(), "pid": 2**22 + 1, "born": "1"}))
+    path.write_text(json.dumps({"host": host(), "pid": 2**22 + 1, "born": "1"}))
     return path
 
 
@@ -214,6 +215,31 @@ def test_two_threads_may_touch_a_lease(store: Store) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(written) == {leases.host()}
+    assert set(written) == {host()}
     lease.release()
     assert not list((store.root / "leases").iterdir())
+
+
+def test_what_the_dead_left_is_swept_and_what_the_living_have_is_not(store: Store) -> None:
+    """A kill may come while a heartbeat is written, or between a record and its lease's return."""
+    gone, here, there = 2**22 + 1, os.getpid(), "another-machine"
+    ours = store.lease("train-ours-12345678")
+    assert ours is not None
+    dead_lease(store)
+    left = []
+    for owner, pid, stays in ((host(), gone, False), (host(), here, True), (there, gone, True)):
+        folder = store.root / "tmp" / f"{KEY}.all.{owner}.{pid}.1"
+        folder.mkdir()
+        (folder / "weights").write_text("half")
+        for path in (
+            store.root / "tmp" / f".probe.{owner}.{pid}.tmp",
+            store.root / "leases" / f".{KEY}.json.{owner}.{pid}.tmp",
+            store.root / "leases" / f".{KEY}.json.1.{owner}.{pid}.stale",
+        ):
+            path.write_text("half")
+            left += [path] if stays else []
+        left += [folder] if stays else []
+    sweep(store)
+    found = {*(store.root / "tmp").iterdir(), *(store.root / "leases").iterdir()}
+    assert found == {*left, ours.path}
+    ours.release()
