@@ -207,7 +207,8 @@ def _embedded(catalog: Catalog) -> bool:
     if family is None:
         return False
     try:
-        for package in family.members[0].checkpoint.packages:
+        source = family.members[0].checkpoint
+        for package in source.packages if source else ():
             importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return False

@@ -1,4 +1,4 @@
-"""The catalogs: tasks, model families and recipes as YAML files, ours and the author's own."""
+"""The catalogs: tasks, corpora, families and recipes as YAML files, ours and the author's own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from compiler.entries import Benchmark, Device, Family, LanguageEntry, Recipe, Task
+from compiler.entries import Benchmark, Corpus, Device, Family, LanguageEntry, Recipe, Task
 from compiler.errors import Diagnostic, StudyInvalid
 from compiler.identity import digest
 from compiler.source import read
@@ -37,6 +37,7 @@ class Catalog:
     benchmarks: Mapping[str, Benchmark]
     devices: Mapping[str, Device]
     languages: Mapping[str, LanguageEntry]
+    corpora: Mapping[str, Corpus] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -112,6 +113,7 @@ def load(own: Path | None = None, *, shown: str | None = None) -> Catalog:
         recipes=entries("recipes", Recipe, "recipe"),
         benchmarks=entries("benchmarks", Benchmark, "benchmark"),
         devices=entries("hardware", Device, "device"),
+        corpora=entries("corpora", Corpus, "corpus"),
         languages=languages,
         files=files,
         digests=digests,

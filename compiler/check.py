@@ -14,8 +14,8 @@ from compiler.codes import CODES
 from compiler.errors import Diagnostic, StudyInvalid
 from compiler.findings import Findings
 from compiler.inherit import read_study
-from compiler.resolve import Goal, Resolved, Treatment, arms, goals, models
-from compiler.settings import settings, uncounted
+from compiler.resolve import Goal, Reading, Resolved, Treatment, arms, goals, models, readings
+from compiler.settings import lengths, settings, uncounted
 from compiler.study import Study
 from compiler.validate import suggest, validate
 
@@ -61,17 +61,21 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
     rules.hardware(study, catalog, say)
     trainings = settings(study, catalog, ladder, treatments, targets, say)
     uncounted(treatments, trainings, say)
+    lengths(ladder, trainings, say)
+    corpora = readings(ladder, treatments, catalog)
     if installed:
-        presence.packages(ladder, treatments, targets, say)
+        presence.packages(ladder, treatments, targets, corpora, say)
         presence.trackers(study.tracking, say)
     folders = {m.name: model_folder(m.name, families, catalog, path) for m in ladder}
-    presence.files(ladder, treatments, targets, folders, catalog, say)
+    presence.files(ladder, treatments, targets, corpora, folders, catalog, say)
     if found.errors():
         raise StudyInvalid([d for d in found.made if d.severity != "note"])
     rules.design(study, ladder, targets, treatments, families, trainings, say)
+    rules.pretrainings(ladder, say)
     rules.coverage(catalog, ladder, families, targets, say)
+    rules.sources(corpora, targets, say)
     rules.margin(study, ladder, families, targets, treatments, say)
-    rules.replaced(catalog, _used(study, treatments, targets, families), say)
+    rules.replaced(catalog, _used(study, treatments, targets, families, corpora), say)
     resolved = Resolved(
         path,
         study,
@@ -95,6 +99,7 @@ def _used(
     arms: tuple[Treatment, ...],
     goals: tuple[Goal, ...],
     families: Mapping[str, str],
+    corpora: Mapping[str, Reading],
 ) -> tuple[str, ...]:
     """Name the catalog entries that a study uses, as `Catalog.origins` does."""
     tasks = {task.task for arm in arms for task in arm.tasks}
@@ -102,6 +107,7 @@ def _used(
         tasks |= {goal.task.task, *(task.task for task in goal.trains)}
     return (
         *(f"tasks/{name}" for name in sorted(tasks)),
+        *(f"corpora/{name}" for name in sorted(corpora)),
         *(f"models/{name}" for name in sorted(set(families.values()))),
         f"recipes/{study.recipe.name}",
         f"hardware/{study.hardware.device}",
@@ -143,6 +149,6 @@ def acknowledged(study: Study, found: Findings) -> list[Diagnostic]:
 
 def _holds_catalog(folder: Path) -> bool:
     try:
-        return any((folder / kind).is_dir() for kind in ("tasks", "models", "recipes"))
+        return any((folder / kind).is_dir() for kind in ("tasks", "models", "recipes", "corpora"))
     except (OSError, ValueError):  # too long, or not to be looked into
         return False

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from compiler.entries import Training
+from collections.abc import Mapping
+
+from compiler.architecture import SIZE
+from compiler.entries import Model, Training
 from compiler.identity import digest
+from compiler.pretraining import Pretraining
 from compiler.resolve import Resolved
+from compiler.terms import Frozen
 
 
 def confounds(resolved: Resolved) -> list[dict[str, str]]:
@@ -15,9 +20,16 @@ def confounds(resolved: Resolved) -> list[dict[str, str]]:
     def add(what: str, detail: str) -> None:
         ledger.append({"what": what, "detail": detail})
 
-    checkpoints = {digest(m.checkpoint.model_dump(mode="json")) for m in models}
+    checkpoints = {digest(m.checkpoint.model_dump(mode="json")) for m in models if m.checkpoint}
+    made = {m.name: m for m in models if m.checkpoint is None}
     families = sorted(set(resolved.families.values()))
-    if len(models) > 1 and len(checkpoints) == 1:
+    if len(models) > 1 and len(made) == len(models):
+        add(
+            "pretraining",
+            "the sizes are pretrained here, each from scratch; settings that are equal need not "
+            "suit every size equally well",
+        )
+    elif len(models) > 1 and len(checkpoints) == 1 and not made:
         add(
             "pretraining",
             "the sizes are cut from one checkpoint: equal data, steps and tokenizer, and a shallow "
@@ -35,6 +47,8 @@ def confounds(resolved: Resolved) -> list[dict[str, str]]:
         values = {m.name: str(getattr(m, field)) for m in models}
         if len(set(values.values())) > 1:
             add(what, ", ".join(f"{name} {value}" for name, value in values.items()))
+    for field, values in _made(made).items():
+        add(field, ", ".join(f"{name} {value}" for name, value in values.items()))
     by_training: dict[tuple[str, str], dict[str, Training]] = {}
     for (phase, name, model), training in resolved.recipes.items():
         by_training.setdefault((phase, name), {})[model] = training
@@ -45,3 +59,24 @@ def confounds(resolved: Resolved) -> list[dict[str, str]]:
                 shown = ", ".join(f"{m} {v}" for m, v in values.items())
                 add(f"{setting} ({when}, {name})", shown)
     return ledger
+
+
+def _made(models: Mapping[str, Model]) -> dict[str, dict[str, str]]:
+    """Return the settings in which models from scratch differ, but for what makes their size."""
+    found: dict[str, dict[str, str]] = {}
+    for setting in Pretraining.model_fields:
+        found[f"{setting} (pretraining)"] = {
+            name: _text(getattr(m.pretrain, setting)) for name, m in models.items()
+        }
+    fields = dict.fromkeys(f for m in models.values() for f in m.architecture if f not in SIZE)
+    for field in fields:
+        found[f"{field} (architecture)"] = {
+            name: _text(m.architecture.get(field)) for name, m in models.items()
+        }
+    return {what: values for what, values in found.items() if len(set(values.values())) > 1}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Frozen):
+        return ", ".join(f"{k} {v}" for k, v in value.model_dump(exclude_none=True).items())
+    return str(value)

@@ -159,7 +159,8 @@ def definition(plan: Plan, stage: Stage, field: str) -> dict[str, Any]:
     model = plan.models.get(stage.model, {})
     if field == "tokenizer":
         return dict(model.get("tokenizer") or model.get("checkpoint") or {})
-    names = ("checkpoint", "layers", "pooling", "tuning")
+    origin = "checkpoint" if "checkpoint" in model else "architecture"
+    names = (origin, "layers", "pooling", "tuning")
     return {name: model[name] for name in names if name in model}
 
 
@@ -340,7 +341,7 @@ def _settings(before: Plan, after: Plan) -> tuple[Change, ...]:
         study = {k: v for k, v in plan.study.items() if k not in ("languages", "seeds")}
         tables = {
             name: {k: v for k, v in getattr(plan, name).items() if k in getattr(other, name)}
-            for name in ("models", "arms", "tasks", "recipes")
+            for name in ("models", "arms", "tasks", "corpora", "recipes")
         }
         sides.append({"study": study, "execution": plan.execution, **tables})
     found = differing(sides[0], sides[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rich import box
 from rich.cells import cell_len
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compiler.errors import Diagnostic, Severity
+from compiler.formats import KINDS
 from compiler.plan import Plan
 
 _COLOURS: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
@@ -124,20 +126,26 @@ def plan_view(plan: Plan, states: Mapping[str, str] | None = None) -> Renderable
     sizes = Table(title="sizes", box=box.SIMPLE, title_justify="left")
     for name in ("model", "non-embedding", "total", "layers"):
         sizes.add_column(name, justify="left" if name == "model" else "right")
+    if any("pretrain" in model for model in plan.models.values()):
+        sizes.add_column("pretrained here", overflow="fold")
     for name, model in plan.models.items():
         counts = model["parameters"]
+        depth = model.get("architecture", {}).get("num_hidden_layers", "all")
         sizes.add_row(
             name,
             f"{counts['non_embedding']:,}",
             f"{counts['total']:,}",
-            str(model.get("layers", "all")),
+            str(depth if "pretrain" in model else model.get("layers", "all")),
+            *([_pretraining(model["pretrain"])] if "pretrain" in model else []),
         )
 
     stages = Table(title="stages", box=box.SIMPLE, title_justify="left")
     for name in ("kind", "stages", "without sharing", "done"):
         stages.add_column(name, justify="left" if name == "kind" else "right")
     naive = naive_stages(plan)
-    for kind in ("prepare", "train", "evaluate", "retrieve"):
+    for kind in KINDS:
+        if kind in ("tokenizer", "pretrain") and not naive.get(kind):
+            continue  # a study of checkpoints has neither
         keys = [key for key, stage in plan.stages.items() if stage.kind == kind]
         done = sum((states or {}).get(key) == "done" for key in keys)
         stages.add_row(kind, str(len(keys)), str(naive[kind]), str(done) if states else "?")
@@ -170,12 +178,23 @@ def naive_stages(plan: Plan) -> dict[str, int]:
         stage = plan.stages[run.score]
         naive[stage.kind] += 1
         naive["prepare"] += 1
-        train = run.train
-        while train is not None:
-            naive["train"] += 1
-            naive["prepare"] += 1
-            train = plan.stages[train].inputs.get("start")
-    return dict(naive) | {k: naive.get(k, 0) for k in ("prepare", "train", "evaluate", "retrieve")}
+        up = stage.inputs.get("weights")
+        while up is not None:
+            stage = plan.stages[up]
+            naive[stage.kind] += 1
+            read = sum(name.split(":")[0] in ("data", "replay") for name in stage.inputs)
+            naive["prepare"] += read if stage.kind == "pretrain" else 1
+            naive["tokenizer"] += stage.kind == "pretrain"
+            up = stage.inputs.get("start")
+    return dict(naive) | {kind: naive.get(kind, 0) for kind in KINDS}
+
+
+def _pretraining(settings: Mapping[str, Any]) -> str:
+    """Say what a model from scratch is pretrained on, and for how long."""
+    corpus = settings["corpus"]
+    corpora = corpus if isinstance(corpus, str) else ", ".join(corpus)
+    each = ", for each seed" if settings["seeds"] == "per_seed" else ""
+    return f"{settings['tokens']:,} tokens of {corpora}{each}"
 
 
 def _arm_row(plan: Plan, arm: str, targets: list[str]) -> tuple[str, str, str]:

@@ -1,11 +1,13 @@
-"""The entries of the catalogs: tasks, benchmarks, model families, recipes, devices, languages."""
+"""The entries of the catalogs: tasks, corpora, model families, recipes, devices, languages."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from compiler.pretraining import Pretraining
 from compiler.terms import (
     METRICS,
     UNTRAINED,
@@ -46,16 +48,25 @@ class Parameters(Frozen):
 
 
 class Model(Frozen):
-    """One pretrained checkpoint on the size axis."""
+    """One model on the size axis: a pretrained checkpoint, or one from scratch."""
 
     name: Name = Field(description="Its name in plans, scripts and reports.")
     size: int | str | None = Field(None, description="How a family's `sizes` list names it.")
-    checkpoint: Checkpoint = Field(description="Where the weights come from.")
+    checkpoint: Checkpoint | None = Field(
+        None, description="Where the weights come from; without it `pretrain` says how they arise."
+    )
+    pretrain: Pretraining | None = Field(
+        None, description="The pretraining of a model from scratch, or what it changes of a shared."
+    )
     tokenizer: Checkpoint | None = Field(
         None, description="Where the tokenizer comes from; default: the checkpoint."
     )
     layers: int | None = Field(None, gt=0, description="Keep only the first N layers.")
-    parameters: Parameters = Field(description="Counts of the backbone, computed from its config.")
+    parameters: Parameters | None = Field(
+        None,
+        validate_default=True,
+        description="Counts of the backbone, computed from its config; needed with `checkpoint`.",
+    )
     architecture: dict[str, Any] = Field(
         {}, description="The Transformers configuration: `model_type` and what differs from it."
     )
@@ -65,6 +76,37 @@ class Model(Frozen):
     )
     gated: bool = Field(False, description="The hub asks for a token and accepted terms.")
     title: str = Field("", description="A name for people.")
+
+    @field_validator("parameters")
+    @classmethod
+    def _counted(cls, value: Parameters | None, info: ValidationInfo) -> Parameters | None:
+        if value is None and info.data.get("checkpoint") is not None:
+            raise PydanticCustomError("missing", "Field required")
+        return value
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Model:
+        if self.checkpoint is not None and self.pretrain is not None:
+            raise ValueError("give `checkpoint` or `pretrain`, not both")
+        return self
+
+    @property
+    def counts(self) -> Parameters:
+        """Its parameter counts; those of a model from scratch are filled in by `scratch`."""
+        assert self.parameters is not None
+        return self.parameters
+
+
+def refuse_without_origin(members: tuple[Model, ...], shared: Pretraining | None) -> None:
+    """Raise ValueError when a model has neither weights nor a pretraining, or both."""
+    for model in members:
+        if shared is None and model.checkpoint is None and model.pretrain is None:
+            raise ValueError(f"`{model.name}` has neither `checkpoint` nor `pretrain`")
+        if shared is not None and model.checkpoint is not None:
+            raise ValueError(
+                f"`{model.name}` has a `checkpoint`, and the `pretrain` of all is for models "
+                "from scratch"
+            )
 
 
 class Family(Frozen):
@@ -79,7 +121,18 @@ class Family(Frozen):
     )
     license: str = Field("", description="Licence of the weights.")
     citation: str = Field("", description="Paper or model card.")
+    architecture: dict[str, Any] = Field(
+        {}, description="What the configurations of all sizes have in common."
+    )
+    pretrain: Pretraining | None = Field(
+        None, description="What the pretraining of all sizes has in common; all are from scratch."
+    )
     members: tuple[Model, ...] = Field(min_length=1, description="The sizes, smallest first.")
+
+    @model_validator(mode="after")
+    def _origins(self) -> Family:
+        refuse_without_origin(self.members, self.pretrain)
+        return self
 
 
 class TaskSource(Frozen):
@@ -108,6 +161,42 @@ class TaskSource(Frozen):
         if sum(value is not None for value in (self.reader, self.files, self.hub)) != 1:
             raise ValueError("give exactly one of `reader`, `files` and `hub`")
         return self
+
+
+class Corpus(Frozen):
+    """A corpus of the catalog: texts to pretrain on, or to replay beside an intermediate task."""
+
+    corpus: Name = Field(description="Its name in studies and families.")
+    title: str = Field(description="A short name for people.")
+    description: str = Field("", description="What it holds, in a sentence or two.")
+    languages: tuple[Language, ...] = Field(min_length=1, description="Languages with texts.")
+    source: TaskSource = Field(
+        description="Where the rows come from; their split is `train`, their column `text`."
+    )
+    parallel: bool = Field(
+        False, description="Rows of one `id` are translations of each other, in all languages."
+    )
+    exponent: float = Field(
+        0.3, gt=0, le=1, description="Languages are drawn by size to this power (XLM-R: 0.3)."
+    )
+    counts: dict[Language, int] = Field({}, description="Rows that the source has.")
+    license: str = Field("", description="Licence of the texts.")
+    citation: str = Field("", description="Paper or data card.")
+    limitations: str = Field("", description="What a reader of scores must know.")
+
+    @model_validator(mode="after")
+    def _translations(self) -> Corpus:
+        if self.parallel and len(self.languages) < 2:
+            raise ValueError("a parallel corpus has at least two `languages`")
+        unknown = sorted(set(self.counts) - set(self.languages))
+        if unknown:
+            raise ValueError(f"`counts` has {', '.join(unknown)}, which `languages` lacks")
+        return self
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The folder of the catalog that it stands in, and its name there."""
+        return "corpora", self.corpus
 
 
 class Task(Frozen):
@@ -146,6 +235,11 @@ class Task(Frozen):
         if self.metric not in wanted:
             raise ValueError(f"the metric of a {self.kind} task is {' or '.join(wanted)}")
         return self
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The folder of the catalog that it stands in, and its name there."""
+        return "tasks", self.task
 
     @property
     def trains(self) -> bool:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.confounds import confounds
-from compiler.entries import Model, Task
+from compiler.entries import Corpus, Model, Task
 from compiler.identity import slug
 from compiler.plan import Job, Plan, Run
-from compiler.resolve import CONTROL, Course, Goal, Resolved, Treatment
+from compiler.resolve import CONTROL, Course, Goal, Reading, Resolved, Treatment, readings
 from compiler.rules import direct_holds_intermediate, is_same_task, is_self_pair, shared_text
 from compiler.settings import steps_of
 from compiler.stages import Stages
@@ -54,10 +54,7 @@ class _Expansion:
                         if marks is not None:
                             runs.append(self.run(model, arm, goal, seed, marks))
                 for job in list(self.stages.jobs)[before:]:
-                    first = self.stages.made[self.stages.jobs[job][0]]
-                    prepares = first.kind == "prepare"
-                    rank = (-1, 0) if prepares else (number, -model.parameters.non_embedding)
-                    self.ranks[job] = rank
+                    self.ranks[job] = self._rank(job, model, number)
         return Plan(
             study={
                 "name": study.study,
@@ -70,7 +67,7 @@ class _Expansion:
             },
             models={m.name: self._model(m) for m in resolved.models},
             arms={arm.name: self._arm(arm) for arm in arms},
-            tasks={name: self._task(resolved.task(name)) for name in self._task_names()},
+            tasks={name: self._entry(resolved.task(name)) for name in self._task_names()},
             recipes={
                 f"{phase}/{name}/{model}": training.model_dump(exclude_none=True)
                 for (phase, name, model), training in resolved.recipes.items()
@@ -85,7 +82,18 @@ class _Expansion:
             ),
             confounds=tuple(confounds(resolved)),
             catalog=self._origins(),
+            corpora={
+                name: self._entry(reading.corpus) for name, reading in self._corpora().items()
+            },
         )
+
+    def _rank(self, job: str, model: Model, number: int) -> tuple[int, int]:
+        """Return the place of a job: what all seeds read first, then by seed and size."""
+        kind = self.stages.made[self.stages.jobs[job][0]].kind
+        if kind in ("tokenizer", "prepare"):
+            return (-2, 0)
+        shared = kind == "pretrain" and model.pretrain and model.pretrain.seeds != "per_seed"
+        return (-1 if shared else number, -model.counts.non_embedding)
 
     def run(
         self, model: Model, arm: Treatment, goal: Goal, seed: int, marks: tuple[str, ...]
@@ -93,7 +101,7 @@ class _Expansion:
         """Add the stages of one run, and return it."""
         tail = (model.name, f"s{seed}")
         after = () if arm is DIRECT else (f"after_{arm.name}",)
-        start: str | None = None
+        start = pretrained = self._pretrained(model, seed)
         job = self._job_name(model, arm, None, seed)
         if arm.role == "step_matched":
             course = Course(goal.trains[0].task, (goal.trains[0],))
@@ -102,7 +110,7 @@ class _Expansion:
             longer = training.model_copy(update={"steps": steps, "epochs": None})
             words = (goal.trains[0].task, "step_matched", *tail)
             job = self._job_name(model, arm, goal, seed)
-            start = self.stages.train(model, course, longer, seed, None, words, job)
+            start = self.stages.train(model, course, longer, seed, start, words, job)
         for number, course in enumerate(arm.courses):
             training = self.resolved.recipes[("intermediate", course.name, model.name)]
             before = tuple(f"after_{c.name}" for c in arm.courses[:number])
@@ -119,14 +127,29 @@ class _Expansion:
             course = Course(task.task, (task,))
             start = self.stages.train(model, course, training, seed, start, words, job)
         words = (goal.task.task, *after, *tail)
+        trained = None if start == pretrained else start
         if goal.task.kind in UNTRAINED:
-            score = self.stages.retrieve(
-                model, goal, start, words if start else (goal.task.task, model.name), job
-            )
+            seeded = trained is not None or (model.pretrain and model.pretrain.seeds == "per_seed")
+            short = (goal.task.task, model.name)
+            score = self.stages.retrieve(model, goal, start, words if seeded else short, job)
         else:
-            assert start is not None
-            score = self.stages.evaluate(model, goal, length, start, words, job)
-        return Run(model.name, arm.name, goal.task.task, seed, goal.languages, start, score, marks)
+            assert trained is not None
+            score = self.stages.evaluate(model, goal, length, trained, words, job)
+        name = goal.task.task
+        return Run(model.name, arm.name, name, seed, goal.languages, trained, score, marks)
+
+    def _pretrained(self, model: Model, seed: int) -> str | None:
+        """Add the pretraining of a model from scratch; None for a checkpoint."""
+        if model.pretrain is None:
+            return None
+        seeds = model.pretrain.seeds
+        if seeds != "per_seed":
+            words, job = (model.name,), f"pretrain-{slug(model.name)}"
+            return self.stages.pretrain(model, seeds, words, job)
+        job = f"pretrain-{slug(model.name)}-s{seed}"
+        if self.resolved.study.hardware.pack == "seed":
+            job = f"{slug(model.name)}-s{seed}"
+        return self.stages.pretrain(model, seed, (model.name, f"s{seed}"), job)
 
     def _steps(self, arm: Treatment, model: Model) -> int:
         """Return the steps of the arm that a step-matched control goes with."""
@@ -187,21 +210,26 @@ class _Expansion:
                 entry[source]["folder"] = str(self.stages.folder_of(model, entry[source]["folder"]))
         return entry
 
-    def _task(self, task: Task) -> dict[str, Any]:
-        entry = task.model_dump(mode="json", exclude_none=True)
-        if task.source.files is not None:
-            folder = self.resolved.catalog.folder("tasks", task.task).resolve()
-            entry["source"]["folder"] = str(folder)
-        return entry
+    def _entry(self, entry: Task | Corpus) -> dict[str, Any]:
+        body = entry.model_dump(mode="json", exclude_none=True)
+        if entry.source.files is not None:
+            folder = self.resolved.catalog.folder(*entry.place).resolve()
+            body["source"]["folder"] = str(folder)
+        return body
 
     def _origins(self) -> dict[str, dict[str, str]]:
         """Return the file behind each definition that the study uses."""
         study, catalog = self.resolved.study, self.resolved.catalog
         used = [f"tasks/{name}" for name in self._task_names()]
+        used += [f"corpora/{name}" for name in sorted(self._corpora())]
         used += [f"models/{family}" for family in sorted(set(self.resolved.families.values()))]
         used += [f"recipes/{study.recipe.name}", f"hardware/{study.hardware.device}", "languages"]
         used += [f"benchmarks/{study.targets.benchmark}"]
         return {place: catalog.origin(place) for place in used if place in catalog.origins}
+
+    def _corpora(self) -> dict[str, Reading]:
+        resolved = self.resolved
+        return readings(resolved.models, resolved.arms, resolved.catalog)
 
     def _task_names(self) -> list[str]:
         names = {task.task for arm in self.resolved.arms for task in arm.tasks}

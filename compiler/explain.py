@@ -92,7 +92,8 @@ def explain(plan: Plan, key: str, seen: Seen | None = None) -> str:
     """Return all that is known of a stage, in sections with a heading each."""
     stage = plan.stages[key]
     lines = [key, "", f"  {'kind':6} {stage.kind}: {stage_line(stage)}"]
-    lines += [f"  {'model':6} {stage.model}", f"  {'task':6} {_task(plan, stage)}"]
+    word = "corpus" if stage.reads_corpus else "task"
+    lines += [f"  {'model':6} {stage.model}", f"  {word:6} {_task(plan, stage)}"]
     lines += [f"  {'parts':6} {part}" for part in _parts(stage, seen)]
     lines += ["", "What made the key", *_key(plan, stage, seen), ""]
     lines += ["What is not in the key", *_outside(plan), ""]
@@ -114,7 +115,7 @@ def _close(plan: Plan, words: str) -> list[str]:
 
 
 def _task(plan: Plan, stage: Stage) -> str:
-    title = plan.tasks.get(stage.task, {}).get("title")
+    title = plan.define(stage).get("title")
     return f"{stage.task} ({title})" if title else stage.task
 
 

@@ -25,14 +25,18 @@ MERMAID_EDGES = 500
 SHOWN = 12
 """Entries of a list in a table; JSON has them all."""
 
-KINDS = ("prepare", "train", "evaluate", "retrieve")
+KINDS = ("tokenizer", "prepare", "pretrain", "train", "evaluate", "retrieve")
 
 COLUMNS = ("model", "arm", "target", "language", "seed", "stage", "state")
 
 _MERMAID = {
-    "prepare": '[("{}")]', "train": '["{}"]', "evaluate": '(["{}"])', "retrieve": '(["{}"])',
+    "tokenizer": '[("{}")]', "prepare": '[("{}")]', "pretrain": '[["{}"]]', "train": '["{}"]',
+    "evaluate": '(["{}"])', "retrieve": '(["{}"])',
 }  # fmt: skip
-_DOT = {"prepare": "cylinder", "train": "box", "evaluate": "ellipse", "retrieve": "ellipse"}
+_DOT = {
+    "tokenizer": "cylinder", "prepare": "cylinder", "pretrain": "box3d", "train": "box",
+    "evaluate": "ellipse", "retrieve": "ellipse",
+}  # fmt: skip
 
 
 def mermaid(plan: Plan) -> str:
@@ -263,8 +267,12 @@ def stage_line(stage: Stage) -> str:
     """Say in words what a stage leaves to those that read it."""
     seed = stage.identity.get("seed")
     drawn = f", seed {seed}" if seed is not None else ""
+    others = len(stage.identity.get("corpora", ())) - 1
+    corpora = stage.task + (f" and {others} more" if others > 0 else "")
     return {
+        "tokenizer": f"a tokenizer trained on {corpora}",
         "prepare": f"tokenised data of {stage.task}",
+        "pretrain": f"{stage.model} pretrained on {corpora}{drawn}",
         "train": f"{stage.model} trained on {stage.task}{drawn}",
         "evaluate": f"scores of {stage.model} on {stage.task}",
         "retrieve": f"retrieval scores of {stage.model} on {stage.task}",

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from compiler import catalog as catalogs
+from compiler import scratch
 from compiler.catalog import Catalog
-from compiler.entries import TaskSource
+from compiler.entries import Model, TaskSource
 
-KINDS = ("tasks", "models", "languages", "hardware", "recipes", "benchmarks")
+KINDS = ("tasks", "corpora", "models", "languages", "hardware", "recipes", "benchmarks")
 
 WIDE = 120
 """Columns of a terminal from which on a table shows more than the essential."""
@@ -90,6 +91,7 @@ def _language_files(catalog: Catalog) -> dict[str, str]:
 def _entries(catalog: Catalog, kind: str) -> Mapping[str, Any]:
     found: dict[str, Mapping[str, Any]] = {
         "tasks": catalog.tasks,
+        "corpora": catalog.corpora,
         "models": catalog.families,
         "languages": catalog.languages,
         "hardware": catalog.devices,
@@ -109,7 +111,11 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _size(count: int) -> str:
+def _size(count: int | None) -> str:
+    if count is None:
+        return "-"
+    if count < 10**6:
+        return f"{count / 1e3:.0f} K"
     return f"{count / 1e9:.2f} B" if count >= 10**9 else f"{count / 1e6:.1f} M"
 
 
@@ -140,14 +146,37 @@ def _models(catalog: Catalog) -> list[Row]:
             "model": model.name,
             "family": name,
             "size": str(model.size) if model.size is not None else "-",
-            "total": _size(model.parameters.total),
-            "non-embedding": _size(model.parameters.non_embedding),
-            "checkpoint": model.checkpoint.hub or model.checkpoint.folder or model.checkpoint.file,
+            "total": _size(counts.total if counts else None),
+            "non-embedding": _size(counts.non_embedding if counts else None),
+            "checkpoint": _origin(model),
             "gated": model.gated,
             "licence": family.license or "-",
         }
         for name, family in catalog.families.items()
-        for model in family.members
+        for model in scratch.members(family)
+        for counts in [model.parameters]
+    ]
+
+
+def _origin(model: Model) -> str:
+    source = model.checkpoint
+    if source is None:
+        return "from scratch"
+    return str(source.hub or source.folder or source.file)
+
+
+def _corpora(catalog: Catalog) -> list[Row]:
+    return [
+        {
+            "corpus": name,
+            "title": corpus.title,
+            "parallel": corpus.parallel,
+            "languages": len(corpus.languages),
+            "rows": sum(corpus.counts.values()) or None,
+            "licence": corpus.license or "-",
+            "data": _source(corpus.source),
+        }
+        for name, corpus in catalog.corpora.items()
     ]
 
 
@@ -211,6 +240,7 @@ def _benchmarks(catalog: Catalog) -> list[Row]:
 
 _NAMED = {
     "tasks": "task",
+    "corpora": "corpus",
     "models": "family",
     "languages": "code",
     "hardware": "device",
@@ -222,6 +252,7 @@ _SIZES = ("total", "non-embedding")
 
 _ROWS: dict[str, Callable[[Catalog], list[Row]]] = {
     "tasks": _tasks,
+    "corpora": _corpora,
     "models": _models,
     "languages": _languages,
     "hardware": _hardware,
@@ -231,6 +262,7 @@ _ROWS: dict[str, Callable[[Catalog], list[Row]]] = {
 
 _WIDE_ONLY: dict[str, tuple[str, ...]] = {
     "tasks": ("title", "metric", "trained on", "data"),
+    "corpora": ("title", "licence"),
     "models": ("family", "checkpoint", "gated", "licence"),
     "languages": ("ISO 639-3", "XLM-R", "BLOOM"),
     "hardware": ("title", "GB/s"),

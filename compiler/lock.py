@@ -7,16 +7,16 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field
 
 from compiler.catalog import Catalog
-from compiler.entries import Checkpoint, Model, Task
+from compiler.entries import Checkpoint, Corpus, Model, Task
 from compiler.errors import EnvironmentUnready
 from compiler.identity import canonical, digest
-from compiler.resolve import Resolved, Say
+from compiler.resolve import Resolved, Say, readings
 from compiler.source import read
 from compiler.study import Study
 from compiler.terms import Frozen
@@ -32,6 +32,8 @@ RUNTIME = (
     "scipy", "sentencepiece", "seqeval", "tokenizers", "torch", "transformers",
 )  # fmt: skip
 """Packages that every result depends on; those of the catalogs' entries come on top."""
+
+Data = TypeVar("Data", Task, Corpus)
 
 _WORDS = {"title", "description", "citation", "license", "limitations"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -81,7 +83,7 @@ def pinned(study: Study, catalog: Catalog, lock: Lock) -> tuple[Study, Catalog]:
         sources = {"checkpoint": source(entry.checkpoint), "tokenizer": source(entry.tokenizer)}
         return entry.model_copy(update=sources)
 
-    def task(entry: Task) -> Task:
+    def data(entry: Data) -> Data:
         if entry.source.hub is None:
             return entry
         commit = lock.commit("dataset", entry.source.hub, _revision(entry))
@@ -97,10 +99,11 @@ def pinned(study: Study, catalog: Catalog, lock: Lock) -> tuple[Study, Catalog]:
         name: family.model_copy(update={"members": tuple(model(m) for m in family.members)})
         for name, family in catalog.families.items()
     }
-    tasks = {name: task(entry) for name, entry in catalog.tasks.items()}
+    tasks = {name: data(entry) for name, entry in catalog.tasks.items()}
+    corpora = {name: data(entry) for name, entry in catalog.corpora.items()}
     return (
         study.model_copy(update={"models": models}),
-        replace(catalog, families=families, tasks=tasks),
+        replace(catalog, families=families, tasks=tasks, corpora=corpora),
     )
 
 
@@ -166,6 +169,9 @@ def study_digest(resolved: Resolved, lock: Lock | None = None) -> str:
             for place, training in resolved.recipes.items()
         },
     }
+    corpora = _corpora(resolved)
+    if corpora:
+        body["corpora"] = {name: _essence(corpus, lock) for name, corpus in corpora.items()}
     return digest(body)
 
 
@@ -217,9 +223,9 @@ def repositories(resolved: Resolved) -> Iterator[tuple[HubKind, str, str | None]
         for source in (model.checkpoint, model.tokenizer):
             if source is not None and source.hub is not None:
                 yield "model", source.hub, source.revision
-    for task in _tasks(resolved):
-        if task.source.hub is not None:
-            yield "dataset", task.source.hub, _revision(task)
+    for entry in _data(resolved):
+        if entry.source.hub is not None:
+            yield "dataset", entry.source.hub, _revision(entry)
 
 
 def as_yaml(lock: Lock, study: str) -> str:
@@ -249,13 +255,23 @@ def _tasks(resolved: Resolved) -> Iterator[Task]:
         yield from (goal.task, *goal.trains)
 
 
+def _data(resolved: Resolved) -> Iterator[Task | Corpus]:
+    yield from _tasks(resolved)
+    yield from _corpora(resolved).values()
+
+
+def _corpora(resolved: Resolved) -> dict[str, Corpus]:
+    read = readings(resolved.models, resolved.arms, resolved.catalog)
+    return {name: reading.corpus for name, reading in read.items()}
+
+
 def _installed(resolved: Resolved) -> Iterator[tuple[str, str]]:
     """Yield the installed version of every package that the study needs; absent ones not."""
     names = set(RUNTIME)
     for model in resolved.models:
-        names |= set(model.checkpoint.packages)
-    for task in _tasks(resolved):
-        names |= set(task.source.packages)
+        names |= set(model.checkpoint.packages) if model.checkpoint else set()
+    for entry in _data(resolved):
+        names |= set(entry.source.packages)
     for name in names:
         try:
             yield name, importlib.metadata.version(name)
@@ -263,9 +279,11 @@ def _installed(resolved: Resolved) -> Iterator[tuple[str, str]]:
             continue
 
 
-def _essence(entry: Model | Task, lock: Lock | None) -> dict[str, Any]:
+def _essence(entry: Model | Task | Corpus, lock: Lock | None) -> dict[str, Any]:
     """Return an entry with the commits that the lock pins, and without words for people."""
     body: dict[str, Any] = entry.model_dump(mode="json", exclude=_WORDS)
+    if body.get("pretrain", ...) is None:
+        del body["pretrain"]  # a checkpoint is locked as it was before there were others
     kind: HubKind = "model" if isinstance(entry, Model) else "dataset"
     for source in (body.get("checkpoint"), body.get("tokenizer"), body.get("source")):
         if lock is not None and source and source.get("hub"):
@@ -280,13 +298,13 @@ def _course(course: Any) -> dict[str, Any]:
         "tasks": [task.task for task in course.tasks],
         "language": course.language,
         "sampling": dict(course.sampling) if course.sampling else None,
-        "replay": dict(course.replay) if course.replay else None,
+        "replay": {**course.replay, "corpus": course.corpus.corpus} if course.replay else None,
         "shuffled": course.shuffled,
     }
 
 
-def _revision(task: Task) -> str | None:
-    return None if task.source.revision is None else str(task.source.revision)
+def _revision(entry: Task | Corpus) -> str | None:
+    return None if entry.source.revision is None else str(entry.source.revision)
 
 
 def _entry(name: str, revision: str | None) -> str:

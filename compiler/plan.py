@@ -13,7 +13,7 @@ from compiler.errors import PlanInvalid
 SCHEMA = "stiltscale/plan/1"
 
 T = TypeVar("T")
-Kind = Literal["prepare", "train", "evaluate", "retrieve"]
+Kind = Literal["tokenizer", "prepare", "pretrain", "train", "evaluate", "retrieve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Stage:
     of an evaluation, the splits of a preparation. They are not in the key, so that a language added
     to a study runs that language alone. A stage without such parts has the single part ``all``.
     ``model`` and ``task`` say where the plan defines what the stage uses; the key hashes the
-    definitions themselves, which stand in ``identity``.
+    definitions themselves, which stand in ``identity``. Where ``reads_corpus`` is true, ``task`` is
+    the name of a corpus, the first of several.
     """
 
     key: str
@@ -34,6 +35,11 @@ class Stage:
     identity: Mapping[str, Any]
     inputs: Mapping[str, str]
     parts: tuple[str, ...] = ("all",)
+
+    @property
+    def reads_corpus(self) -> bool:
+        """Whether the stage is about texts to pretrain on or to replay, not about a task."""
+        return self.kind in ("tokenizer", "pretrain") or self.identity.get("kind") == "corpus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +86,8 @@ class Plan:
     """All that the runtime and the report need; nothing of it is read from the study file again.
 
     ``study`` holds name, question, languages, seeds and the analysis plan; ``models``, ``arms``,
-    ``tasks`` and ``recipes`` hold each definition once, by the name that stages use; ``catalog``
-    says which file each came from.
+    ``tasks``, ``corpora`` and ``recipes`` hold each definition once, by the name that stages use;
+    ``catalog`` says which file each came from.
     """
 
     study: Mapping[str, Any]
@@ -96,6 +102,7 @@ class Plan:
     notes: tuple[Mapping[str, str], ...] = ()
     confounds: tuple[Mapping[str, str], ...] = ()
     catalog: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    corpora: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -107,6 +114,10 @@ class Plan:
         for run in self.runs:
             for language in run.languages:
                 yield Cell(run.model, run.arm, run.target, language, run.seed, run.score)
+
+    def define(self, stage: Stage) -> Mapping[str, Any]:
+        """Return the definition of the task or corpus of a stage; empty when there is none."""
+        return (self.corpora if stage.reads_corpus else self.tasks).get(stage.task, {})
 
     def part_of(self, key: str, language: str) -> str:
         """Return the part of a stage that holds a language; the language itself when unknown."""

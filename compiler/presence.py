@@ -9,14 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from compiler.catalog import Catalog
-from compiler.entries import Model, Task
-from compiler.resolve import Goal, Say, Treatment
+from compiler.entries import Corpus, Model, Task
+from compiler.resolve import Goal, Reading, Say, Treatment
 from compiler.source import Path_
 from compiler.validate import suggest
 
+_WORDS = {"tasks": "task", "corpora": "corpus"}
+
 
 def packages(
-    models: tuple[Model, ...], arms: tuple[Treatment, ...], goals: tuple[Goal, ...], say: Say
+    models: tuple[Model, ...],
+    arms: tuple[Treatment, ...],
+    goals: tuple[Goal, ...],
+    corpora: Mapping[str, Reading],
+    say: Say,
 ) -> None:
     """Say which installed packages are missing or of another version."""
     needed: dict[tuple[str, str], Path_] = {}
@@ -34,6 +40,10 @@ def packages(
             _reader(task, goal.path, say)
             for item in task.source.packages.items():
                 needed.setdefault(item, goal.path)
+    for reading in corpora.values():
+        _reader(reading.corpus, reading.path, say)
+        for item in reading.corpus.source.packages.items():
+            needed.setdefault(item, reading.path)
     for (package, version), path in sorted(needed.items()):
         try:
             found = importlib.metadata.version(package)
@@ -64,13 +74,13 @@ def trackers(names: tuple[str, ...], say: Say) -> None:
             say("C301", what, f"pip install {name}", ("tracking", index))
 
 
-def _reader(task: Task, path: Path_, say: Say) -> None:
-    """Say when a task names a reader that there is none of; none is imported for that."""
-    name = task.source.reader
+def _reader(entry: Task | Corpus, path: Path_, say: Say) -> None:
+    """Say when an entry names a reader that there is none of; none is imported for that."""
+    name, (kind, called) = entry.source.reader, entry.place
     folder = Path(__file__).parent.parent / "runtime" / "sources"
     if name is not None and not (folder / f"{name}.py").is_file():
         known = [f.stem for f in folder.glob("*.py") if not f.stem.startswith("_")]
-        what = f"the task `{task.task}` names the reader `{name}`, which there is none of"
+        what = f"the {_WORDS[kind]} `{called}` names the reader `{name}`, which there is none of"
         say("C305", what, suggest(name, known), path)
 
 
@@ -78,6 +88,7 @@ def files(
     models: tuple[Model, ...],
     arms: tuple[Treatment, ...],
     goals: tuple[Goal, ...],
+    corpora: Mapping[str, Reading],
     folders: Mapping[str, Path],
     catalog: Catalog,
     say: Say,
@@ -96,6 +107,9 @@ def files(
         for task in goal.trains:
             _data(catalog, task, ("train", "dev"), ("en",), goal.path, needed, say)
         _data(catalog, goal.task, ("test",), goal.languages, goal.path, needed, say)
+    for reading in corpora.values():
+        languages = reading.languages
+        _data(catalog, reading.corpus, ("train",), languages, reading.path, needed, say)
     for index, model in enumerate(models):
         for what, source in (("checkpoint", model.checkpoint), ("tokenizer", model.tokenizer)):
             if source is not None and source.folder is not None:
@@ -109,40 +123,44 @@ def files(
 
 def _data(
     catalog: Catalog,
-    task: Task,
+    entry: Task | Corpus,
     splits: tuple[str, ...],
     languages: tuple[str, ...],
     path: Path_,
     needed: dict[Path, tuple[str, Path_]],
     say: Say,
 ) -> None:
-    """Add the files that hold these splits of a task to ``needed``."""
-    if task.source.files is None:
+    """Add the files that hold these splits of a task or corpus to ``needed``."""
+    source = entry.source
+    if source.files is None:
         return
-    files = {str(split): pattern for split, pattern in task.source.files.items()}
-    if task.source.supplied:
+    kind, name = entry.place
+    folder, word = catalog.folder(kind, name), _WORDS[kind]
+    files = {str(split): pattern for split, pattern in source.files.items()}
+    if source.supplied:
         absent = [
-            name
+            file
             for split in splits
             for language in languages
-            if (name := files.get(split, "").replace("{language}", language))
-            and not _is_file(catalog.folder("tasks", task.task) / name)
+            if (file := files.get(split, "").replace("{language}", language))
+            and not _is_file(folder / file)
         ]
         if absent:
             more = f" and {len(absent) - 1} more files" if len(absent) > 1 else ""
-            what = f"`{task.task}` needs files of your own: {absent[0]}{more}"
-            hint = "the task's limitations say which; until they are there it can only be planned"
+            what = f"`{name}` needs files of your own: {absent[0]}{more}"
+            hint = (
+                f"the {word}'s limitations say which; until they are there it can only be planned"
+            )
             say("C306", what, hint, path)
         return
     for split in splits:
         if split not in files:
-            what = f"the task `{task.task}` has no `{split}` file"
-            say("C304", what, "add it to `files` in the task's YAML file", path)
+            what = f"the {word} `{name}` has no `{split}` file"
+            say("C304", what, f"add it to `files` in the {word}'s YAML file", path)
             continue
         for language in languages:
-            name = files[split].replace("{language}", language)
-            file = catalog.folder("tasks", task.task) / name
-            needed.setdefault(file, (f"the {split} data of `{task.task}`", path))
+            place = folder / files[split].replace("{language}", language)
+            needed.setdefault(place, (f"the {split} data of `{name}`", path))
 
 
 def _is_file(path: Path) -> bool:

@@ -25,6 +25,7 @@ FAMILIES = {
 }
 CATALOGS = {
     "task": "tasks/NAME.yaml",
+    "corpus": "corpora/NAME.yaml",
     "family": "models/NAME.yaml",
     "benchmark": "benchmarks/NAME.yaml",
     "recipe": "recipes/NAME.yaml",
@@ -56,7 +57,8 @@ def study_page() -> str:
         "",
         "Short forms: an entry of `intermediate` or `targets` may be a task's name, `controls`",
         "takes the names of the kinds, `recipe` takes a recipe's name, `models` takes",
-        "`{family, sizes}`, a list of these or a list of models, and `targets` takes a list or",
+        "`{family, sizes}`, a list of these, a list of models, or for models from scratch what",
+        "they share, `{architecture, pretrain, members}`, and `targets` takes a list or",
         "`{benchmark, without}`.",
         "",
     ]

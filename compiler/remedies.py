@@ -108,6 +108,18 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "the tasks of the mix `all` have different heads",
         "Mix tasks of one kind with the same labels, or chain them.",
     ),
+    "C122": (
+        "there is no corpus `emoji_paralel`",
+        "Name a corpus of the catalog, or add one to a catalog folder of your own.",
+    ),
+    "C123": (
+        "`initialisation: aligned` needs a parallel corpus with two of the languages",
+        "Give what is missing, or add a corpus that has it; `stiltscale corpora` lists them.",
+    ),
+    "C124": (
+        "the architecture of `tiny` has a `hidden_size` of 60, which 8 heads do not divide",
+        "Change the architecture; its fields are those of the Transformers configuration.",
+    ),
     "C201": (
         "`xnli` is not run before `xnli`: it is the same task",
         "Nothing; these cells are left out.",
@@ -174,6 +186,16 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "C219": (
         "not in the pretraining of `bloom`: de, ru",
         "Nothing; read their scores apart from those of the languages it has seen.",
+    ),
+    "C220": (
+        "the sizes are pretrained by different settings: `tokens` (small 1,000,000, large "
+        "2,000,000)",
+        "Use one setting for all sizes, or acknowledge it with the reason.",
+    ),
+    "C221": (
+        "the corpus `home_commands` is made from the source of `intents`; its limitations say what "
+        "of the tests it leaves out",
+        "Read the corpus's limitations: what is pretrained on must not hold what is tested.",
     ),
     "C230": (
         "a margin of 0.5 is out of reach: four of five such studies can say `equivalent` only "

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from compiler import scratch
 from compiler.catalog import Catalog
-from compiler.entries import Model, Task, Training
+from compiler.entries import Corpus, Model, Task, Training
 from compiler.errors import Diagnostic
 from compiler.source import Path_
-from compiler.study import Study
+from compiler.study import Replay, Study
 from compiler.terms import UNTRAINED, Phase
 from compiler.validate import suggest
 
@@ -41,6 +42,7 @@ class Course:
     language: str = "en"
     sampling: Mapping[str, Any] | None = None
     replay: Mapping[str, Any] | None = None
+    corpus: Corpus | None = None
     shuffled: bool = False
     shared_head: bool = False
 
@@ -59,6 +61,15 @@ class Treatment:
     def tasks(self) -> tuple[Task, ...]:
         """Every task that the arm trains on."""
         return tuple(task for course in self.courses for task in course.tasks)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A corpus that is read, in which languages, and where the study first asks for it."""
+
+    corpus: Corpus
+    languages: tuple[str, ...]
+    path: Path_
 
 
 @dataclass(frozen=True)
@@ -85,9 +96,17 @@ class Resolved:
 def models(
     study: Study, catalog: Catalog, say: Say
 ) -> tuple[tuple[Model, ...], dict[str, str], dict[str, str]]:
-    """Return the models of the ladder, the family of each, and the families' descriptions."""
-    chosen: list[Model] = list(study.models.members)
+    """Return the models of the ladder, the family of each, and the families' descriptions.
+
+    Models from scratch are completed by what they share with others.
+    """
+    shared = study.models
+    chosen = [
+        scratch.completed(own, shared.architecture, (shared.pretrain, own.pretrain))
+        for own in shared.members
+    ]
     families = dict.fromkeys((m.name for m in chosen), "own")
+    places = [member_path(study, index) for index in range(len(chosen))]
     describes: dict[str, str] = {}
     several = len(study.models.ladders) > 1
     for place, ladder in enumerate(study.models.ladders):
@@ -98,7 +117,10 @@ def models(
             say("C101", f"there is no model family `{ladder.family}`", hint, (*path, "family"))
             continue
         describes[family.family] = family.description
-        by_size = {str(m.size): m for m in family.members}
+        by_size = {str(m.size): m for m in scratch.members(family, ladder.pretrain)}
+        if ladder.pretrain is not None and all(m.checkpoint for m in family.members):
+            what = f"the family `{family.family}` is not pretrained here, it has checkpoints"
+            say("C123", what, "take `pretrain` out", (*path, "pretrain"), True)
         wanted = ladder.sizes or tuple(by_size)
         for index, size in enumerate(wanted):
             member = by_size.get(str(size))
@@ -111,6 +133,8 @@ def models(
             else:
                 chosen.append(member)
                 families[member.name] = family.family
+                places.append(path)
+    _troubles(study, chosen, places, catalog, say)
     names = [m.name for m in chosen]
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -121,6 +145,59 @@ def models(
                 ("models", index),
             )
     return tuple(chosen), families, describes
+
+
+def member_path(study: Study, index: int) -> Path_:
+    """Return the path of a model of one's own, in whichever of the two forms it is listed."""
+    shared = study.models.pretrain is not None or study.models.architecture
+    return ("models", "members", index) if shared else ("models", index)
+
+
+def _troubles(
+    study: Study, chosen: list[Model], places: list[Path_], catalog: Catalog, say: Say
+) -> None:
+    """Say what is wrong with models from scratch, what several share once."""
+    said: set[tuple[str, str]] = set()
+    for index, (model, place) in enumerate(zip(chosen, places, strict=True)):
+        for code, message, hint, field_ in scratch.troubles(model, catalog.corpora):
+            if (code, message) in said:
+                continue
+            said.add((code, message))
+            own = study.models.members[index] if index < len(study.models.members) else None
+            shared = own is not None and _shared(study, own, field_)
+            say(code, message, hint, ("models", *field_) if shared else (*place, *field_))
+
+
+def _shared(study: Study, own: Model, field_: Path_) -> bool:
+    """Tell whether a field is one that a model takes from what the list of models shares."""
+    if field_[0] == "architecture":
+        return field_[1] in study.models.architecture and field_[1] not in own.architecture
+    shared = study.models.pretrain
+    given = own.pretrain.model_fields_set if own.pretrain else ()
+    return field_[0] == "pretrain" and shared is not None and field_[1] not in given
+
+
+def readings(
+    models: Iterable[Model], arms: Iterable[Treatment], catalog: Catalog
+) -> dict[str, Reading]:
+    """Return the corpora that are read, by name, with the languages that are."""
+    found: dict[str, Reading] = {}
+
+    def add(corpus: Corpus, languages: tuple[str, ...], path: Path_) -> None:
+        known = found.get(corpus.corpus, Reading(corpus, (), path))
+        merged = tuple(dict.fromkeys((*known.languages, *languages)))
+        found[corpus.corpus] = replace(known, languages=merged)
+
+    for model in models:
+        for name in model.pretrain.corpora if model.pretrain else ():
+            if model.pretrain is not None and name in catalog.corpora:
+                corpus = catalog.corpora[name]
+                add(corpus, scratch.languages_of(corpus, model.pretrain), ("models",))
+    for arm in arms:
+        for course in arm.courses:
+            if course.corpus is not None:
+                add(course.corpus, course.corpus.languages, arm.path)
+    return found
 
 
 def arms(study: Study, catalog: Catalog, say: Say) -> Iterator[Treatment]:
@@ -162,14 +239,14 @@ def arms(study: Study, catalog: Catalog, say: Say) -> Iterator[Treatment]:
         sampling = arm.sampling.model_dump(exclude_none=True) if arm.sampling else None
         if arm.mix and sampling is None:
             sampling = {"strategy": "proportional"}
-        replay = arm.replay.model_dump() if arm.replay else None
+        replay, corpus = _replay(arm.replay, catalog, (*path, "replay"), say)
         shared = arm.heads == "shared"
         if shared and len({(t.kind, t.labels) for t in tasks}) > 1:
             what = f"the tasks of `{arm.name}` cannot share a head: their kinds or labels differ"
             say("C121", what, "use `heads: separate`", path)
         groups = [(arm.name, tuple(tasks))] if arm.mix else [(t.task, (t,)) for t in tasks]
         courses = tuple(
-            Course(name, group, arm.language, sampling, replay, False, shared)
+            Course(name, group, arm.language, sampling, replay, corpus, False, shared)
             for name, group in groups
         )
         made[arm.name] = Treatment(arm.name, "intermediate", courses, path=path)
@@ -186,6 +263,21 @@ def arms(study: Study, catalog: Catalog, say: Say) -> Iterator[Treatment]:
         for arm_ in made.values():
             if control.of in (None, arm_.name):
                 yield _control(arm_, control.kind, ("controls", index))
+
+
+def _replay(
+    replay: Replay | None, catalog: Catalog, path: Path_, say: Say
+) -> tuple[Mapping[str, Any] | None, Corpus | None]:
+    """Return the settings of a replay, and its corpus."""
+    if replay is None:
+        return None, None
+    corpus = catalog.corpora.get(replay.corpus)
+    if corpus is None:
+        what = f"there is no corpus `{replay.corpus}`"
+        say("C122", what, suggest(replay.corpus, catalog.corpora), (*path, "corpus"))
+        return None, None
+    exponent = corpus.exponent if replay.exponent is None else replay.exponent
+    return replay.model_dump(exclude={"corpus"}) | {"exponent": exponent}, corpus
 
 
 def _control(arm: Treatment, kind: Literal["step_matched", "placebo"], path: Path_) -> Treatment:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from compiler import power
 from compiler.catalog import Catalog
 from compiler.entries import Model, Training
-from compiler.resolve import Goal, Say, Treatment
+from compiler.pretraining import Pretraining
+from compiler.resolve import Goal, Reading, Say, Treatment, member_path, readings
 from compiler.study import Study
 from compiler.terms import RUNNABLE, Phase
 from compiler.validate import suggest
@@ -144,7 +145,7 @@ def design(
     say: Say,
 ) -> None:
     """Say what a valid study will not be able to answer, or this version cannot run."""
-    sizes = {m.name: m.parameters.total for m in models}
+    sizes = {m.name: m.counts.total for m in models}
     if len(models) == 1:
         say("C204", "with one size there is no size effect to estimate", "add sizes", ("models",))
     elif len(models) == 2:
@@ -192,6 +193,44 @@ def design(
     _runnable(study, models, goals, arms, say)
 
 
+def pretrainings(models: tuple[Model, ...], say: Say) -> None:
+    """Say where the sizes from scratch are pretrained by different settings."""
+    made = {m.name: m.pretrain for m in models if m.pretrain is not None}
+    if len(set(made.values())) < 2:
+        return
+    fields = [
+        name
+        for name in Pretraining.model_fields
+        if len({getattr(pretrain, name) for pretrain in made.values()}) > 1
+    ]
+    shown = [
+        f"`tokens` ({', '.join(f'{m} {p.tokens:,}' for m, p in made.items())})"
+        if name == "tokens"
+        else f"`{name}`"
+        for name in fields
+    ]
+    what = f"the sizes are pretrained by different settings: {', '.join(shown)}"
+    say("C220", what, "use one setting for all sizes, or acknowledge it", ("models",))
+
+
+def sources(corpora: Mapping[str, Reading], goals: tuple[Goal, ...], say: Say) -> None:
+    """Say which corpora come from where a target comes from."""
+    for name, reading in corpora.items():
+        ours = reading.corpus.source
+        known = [
+            goal.task.task
+            for goal in goals
+            for theirs in [goal.task.source]
+            if (ours.reader or ours.hub) and (ours.reader, ours.hub) == (theirs.reader, theirs.hub)
+        ]
+        if known:
+            what = (
+                f"the corpus `{name}` is made from the source of {_listed(known)}; its limitations "
+                "say what of the tests it leaves out"
+            )
+            say("C221", what, "", reading.path)
+
+
 def coverage(
     catalog: Catalog,
     models: tuple[Model, ...],
@@ -204,6 +243,10 @@ def coverage(
     for name in dict.fromkeys(families[m.name] for m in models):
         family = catalog.families.get(name)
         seen = set(family.languages) if family else set()
+        for model in models:
+            if families[model.name] == name and model.pretrain is not None:
+                for reading in readings((model,), (), catalog).values():
+                    seen |= set(reading.languages)
         unseen = sorted(scored - seen) if seen else []
         if unseen:
             what = f"not in the pretraining of `{name}`: {', '.join(unseen)}"
@@ -283,7 +326,9 @@ def _pinned(study: Study, models: tuple[Model, ...], goals: tuple[Goal, ...], sa
     """Say which models and data of the hub are not pinned to a commit."""
     why = "the hub's newest commit is used, and no key pins it"
     hint = "`stiltscale lock` pins them; or give the commit hash as `revision`"
-    open_models = [m.name for m in models if m.checkpoint.hub and not m.checkpoint.revision]
+    open_models = [
+        m.name for m in models if m.checkpoint and m.checkpoint.hub and not m.checkpoint.revision
+    ]
     if open_models:
         say("C208", f"no `revision` for {_listed(open_models)}: {why}", hint, ("models",))
     tasks = {t.task: t for g in goals for t in (g.task, *g.trains)}
@@ -314,6 +359,8 @@ def _runnable(
         for reason in sorted(reasons):
             users.setdefault(reason, {})[arm.name] = None
     for model in models:
+        if model.pretrain is not None:
+            users.setdefault("models from scratch", {})[model.name] = None
         if model.tuning != "full":
             users.setdefault(f"{model.tuning} tuning", {})[model.name] = None
     if study.hardware.nodes * study.hardware.devices_per_node > 1:
@@ -334,4 +381,4 @@ def _listed(names: list[str]) -> str:
 
 
 def _place(study: Study, index: int) -> tuple[str | int, ...]:
-    return ("models", index) if study.models.members else ("models",)
+    return member_path(study, index) if study.models.members else ("models",)

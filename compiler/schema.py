@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from compiler.catalog import Catalog, Languages
-from compiler.entries import Benchmark, Device, Family, Recipe, Task
+from compiler.entries import Benchmark, Corpus, Device, Family, Recipe, Task
 from compiler.plan import SCHEMA, Plan
 from compiler.study import Study
 
@@ -19,6 +19,7 @@ DIALECT = "http://json-schema.org/draft-07/schema#"
 MODELS: dict[str, type[BaseModel]] = {
     "study": Study,
     "task": Task,
+    "corpus": Corpus,
     "family": Family,
     "benchmark": Benchmark,
     "recipe": Recipe,
@@ -43,6 +44,7 @@ UNITS = {
     "exponent": "none",
     "layers": "layers",
     "learning_rate": "none",
+    "masked": "share of the tokens, 0 to 1",
     "margin": "points per tenfold parameters",
     "max_length": "subwords",
     "memory_gib": "GiB",
@@ -56,8 +58,11 @@ UNITS = {
     "temperature": "none",
     "tflops": "10^12 operations per second",
     "threads": "threads",
+    "tokens": "tokens",
     "total": "parameters",
+    "vocabulary": "entries",
     "warmup": "share of the steps, 0 to 1",
+    "weight": "none",
     "weight_decay": "none",
 }
 """Units of the fields that hold numbers, by the field's name; `none` is a plain number."""
@@ -78,6 +83,7 @@ PLAN_FIELDS = {
     "notes": "Warnings and notes of the checker.",
     "confounds": "What differs between the sizes besides size.",
     "catalog": "Which file each definition came from, its digest, and the file it replaces.",
+    "corpora": "Each corpus's definition, by name.",
 }
 
 
@@ -93,6 +99,11 @@ def schema(kind: str, catalog: Catalog | None = None) -> dict[str, Any]:
     if kind == "study":
         _shorthands(body["properties"], definitions)
         _extended(body, definitions)
+    if "Model" in definitions:
+        definitions["Model"] |= {
+            "if": {"required": ["checkpoint"]},
+            "then": {"required": ["parameters"], "not": {"required": ["pretrain"]}},
+        }
     for part in (body, *definitions.values()):
         _readable(part)
     if catalog is not None:
@@ -134,7 +145,9 @@ def _shorthands(properties: dict[str, Any], definitions: dict[str, Any]) -> None
         holder["items"] = {"anyOf": list(forms)}
 
     ladder = {"allOf": [_ref("Ladder"), {"required": ["family"]}]}
-    member = {"if": {"required": ["checkpoint"]}, "then": _ref("Model"), "else": ladder}
+    origin = {"anyOf": [{"required": ["checkpoint"]}, {"required": ["pretrain"]}]}
+    own = {"allOf": [_ref("Model"), origin]}
+    member = {"if": {"required": ["family"]}, "then": ladder, "else": own}
     replace(
         "models",
         _ref("Ladder"),
@@ -213,11 +226,15 @@ def _complete(body: dict[str, Any], definitions: dict[str, Any], catalog: Catalo
         ("BenchmarkTask", "task"): tasks,
         ("Targets", "benchmark"): sorted(catalog.benchmarks),
         ("RecipeChoice", "name"): recipes,
+        ("Replay", "corpus"): sorted(catalog.corpora),
         ("Hardware", "device"): ["auto", "cuda", *sorted(catalog.devices)],
     }
     for (model, field), names in offers.items():
         if model in definitions:
             definitions[model]["properties"][field]["examples"] = names
+    if "Pretraining" in definitions:
+        named = definitions["Pretraining"]["properties"]["corpus"]["anyOf"]
+        named[0] |= {"examples": sorted(catalog.corpora)}
     if "Arm" in definitions:
         properties = body["properties"]
         properties["intermediate"]["items"]["anyOf"][0] |= {"examples": tasks}

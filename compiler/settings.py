@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from compiler.catalog import Catalog
 from compiler.entries import Changes, Model, Training, TrainingChange
 from compiler.resolve import Course, Goal, Say, Treatment
+from compiler.scratch import longest
 from compiler.source import Path_
 from compiler.study import Study
 from compiler.terms import Phase
@@ -100,6 +101,23 @@ def uncounted(
                 what = f"`{arm.name}` needs the steps of `{course.name}`, whose rows are not known"
                 hint = "give `steps` in its recipe, or the row `counts` in its task"
                 say("C118", what, hint, arm.path)
+
+
+def lengths(
+    models: tuple[Model, ...], trainings: dict[tuple[Phase, str, str], Training], say: Say
+) -> None:
+    """Say which trainings read longer texts than a model from scratch has positions for."""
+    most = {model.name: longest(model) for model in models}
+    short: dict[tuple[int, int], dict[str, None]] = {}
+    for (_, _, model), training in trainings.items():
+        known = most[model]
+        if known is not None and training.max_length > known:
+            short.setdefault((training.max_length, known), {})[model] = None
+    for (length, known), names in short.items():
+        shown = ", ".join(f"`{name}`" for name in names)
+        what = f"texts of up to {length} subwords are trained on, and {known} fit into: {shown}"
+        hint = "lower `max_length` in the recipe, or raise `max_position_embeddings`"
+        say("C124", what, hint, ("recipe",))
 
 
 def _unknown(study: Study, models: tuple[Model, ...], trained: set[str], say: Say) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from compiler.check import model_folder
-from compiler.entries import Checkpoint, Model, Task, Training
+from compiler.entries import Checkpoint, Corpus, Model, Task, Training
 from compiler.fingerprint import MODEL_FILES, TOKENIZER_FILES, file_sha256, folder_sha256
 from compiler.identity import digest, slug, stage_key
 from compiler.plan import Kind, Stage
+from compiler.pretraining import Pretraining
 from compiler.resolve import Course, Goal, Resolved
+from compiler.scratch import languages_of, longest
 
 RETRIEVAL_LENGTH = 512
 """Subwords of a sentence to be retrieved (the length of the X-STILTs and XTREME scripts)."""
@@ -61,16 +63,97 @@ class Stages:
                 "head": "new",
             }
             inputs = {f"data:{t.task}": u["input"] for t, u in zip(course.tasks, uses, strict=True)}
-        for name, value in (("sampling", course.sampling), ("replay", course.replay)):
-            if value is not None:
-                identity[name] = dict(value)
+        if course.sampling is not None:
+            identity["sampling"] = dict(course.sampling)
+        if course.replay is not None and course.corpus is not None:
+            languages = course.corpus.languages
+            inputs["replay"] = self.texts(model, course.corpus, training.max_length, languages)
+            parts = list(self.parts_of(course.corpus, ("train",), languages))
+            identity["replay"] = {**course.replay, "data": parts}
         if course.shared_head:
             identity["heads"] = "shared"
         if course.shuffled:
             identity["labels_shuffled"] = True
         if start is not None:
             inputs["start"] = start
-        return self._add("train", model, course.tasks[0], words, identity, inputs, ("all",), job)
+        name = course.tasks[0].task
+        return self._add("train", model, name, words, identity, inputs, ("all",), job)
+
+    def pretrain(self, model: Model, seed: int, words: tuple[str, ...], job: str) -> str:
+        """Add the pretraining of a model from scratch, and return its key."""
+        known = ("pretrain", model.name, seed)
+        if known not in self._known:
+            settings = model.pretrain
+            assert settings is not None
+            tokenizer = self.tokenizer(model)
+            assert tokenizer is not None
+            inputs, corpora = {"tokenizer": tokenizer}, []
+            for corpus, languages, exponent in self._corpora(settings):
+                texts = self.texts(model, corpus, settings.max_length, languages)
+                inputs[f"data:{corpus.corpus}"] = texts
+                parts = list(self.parts_of(corpus, ("train",), languages))
+                corpora.append({"exponent": exponent, "data": parts})
+            elsewhere = {"corpus", "languages", "exponent", "tokenizer", "max_length", "seeds"}
+            identity: dict[str, Any] = {
+                "architecture": dict(model.architecture),
+                **settings.model_dump(exclude=elsewhere, exclude_none=True),
+                "corpora": corpora,
+                "seed": seed,
+            }
+            if settings.objectives.translation_pairs is not None:
+                identity["pooling"] = model.pooling
+            name = settings.corpora[0]
+            self._known[known] = self._add(
+                "pretrain", model, name, words, identity, inputs, ("all",), job
+            )
+        key: str = self._known[known]
+        return key
+
+    def tokenizer(self, model: Model) -> str | None:
+        """Add the training of a model's own tokenizer; None when it comes with a checkpoint."""
+        settings = model.pretrain
+        if settings is None:
+            return None
+        known = ("tokenizer", model.name)
+        if known not in self._known:
+            identity = {
+                **settings.tokenizer.model_dump(),
+                "corpora": [
+                    {
+                        "source": self._source(corpus),
+                        "exponent": exponent,
+                        "data": list(self.parts_of(corpus, ("train",), languages)),
+                    }
+                    for corpus, languages, exponent in self._corpora(settings)
+                ],
+            }
+            words = (settings.tokenizer.algorithm, *settings.corpora)
+            job, name = self._prepare_job(model), settings.corpora[0]
+            self._known[known] = self._add(
+                "tokenizer", model, name, words, identity, {}, ("all",), job
+            )
+        key: str = self._known[known]
+        return key
+
+    def texts(self, model: Model, corpus: Corpus, length: int, languages: tuple[str, ...]) -> str:
+        """Add the tokenised texts of a corpus, shared by every model with the same tokenizer."""
+        known = ("texts", model.name, corpus.corpus, length, languages)
+        if known not in self._known:
+            own, inputs = self._tokenizer(model)
+            identity = {
+                **own,
+                "max_length": length,
+                "kind": "corpus",
+                "parallel": corpus.parallel,
+                "source": self._source(corpus),
+            }
+            parts, job = self.parts_of(corpus, ("train",), languages), self._prepare_job(model)
+            name = corpus.corpus
+            self._known[known] = self._add(
+                "prepare", model, name, (name,), identity, inputs, parts, job
+            )
+        key: str = self._known[known]
+        return key
 
     def evaluate(
         self, model: Model, goal: Goal, length: int, trained: str, words: tuple[str, ...], job: str
@@ -79,15 +162,15 @@ class Stages:
         data = self.prepare(model, goal.task, length, ("test",), goal.languages)
         inputs = {"data": data, "weights": trained}
         identity = {"metric": goal.task.metric}
-        return self._add(
-            "evaluate", model, goal.task, words, identity, inputs, self._parts(goal), job
-        )
+        name = goal.task.task
+        return self._add("evaluate", model, name, words, identity, inputs, self._parts(goal), job)
 
     def retrieve(
         self, model: Model, goal: Goal, start: str | None, words: tuple[str, ...], job: str
     ) -> str:
         """Add the scoring of an encoder without a training for this target."""
-        data = self.prepare(model, goal.task, RETRIEVAL_LENGTH, ("test",), goal.languages)
+        length = min(RETRIEVAL_LENGTH, longest(model) or RETRIEVAL_LENGTH)
+        data = self.prepare(model, goal.task, length, ("test",), goal.languages)
         identity = {
             "model": self._model_id(model),
             "metric": goal.task.metric,
@@ -95,9 +178,8 @@ class Stages:
             "pooling": model.pooling,
         }
         inputs = {"data": data} | ({"weights": start} if start else {})
-        return self._add(
-            "retrieve", model, goal.task, words, identity, inputs, self._parts(goal), job
-        )
+        name = goal.task.task
+        return self._add("retrieve", model, name, words, identity, inputs, self._parts(goal), job)
 
     def prepare(
         self,
@@ -110,33 +192,38 @@ class Stages:
         """Add the tokenised data of a task, shared by every model with the same tokenizer."""
         known = ("prepare", model.name, task.task, length, splits, languages)
         if known not in self._known:
+            own, inputs = self._tokenizer(model)
             identity = {
-                "tokenizer": self._tokenizer_id(model),
+                **own,
                 "max_length": length,
                 "kind": task.kind,
                 "labels": list(task.labels),
-                "source": task.source.model_dump(
-                    exclude={"files"}, exclude_defaults=True, mode="json"
-                ),
+                "source": self._source(task),
             }
-            parts = tuple(self.part(task, split, x) for split in splits for x in languages)
-            job = f"prepare-{slug(self.resolved.families[model.name])}"
+            parts, job = self.parts_of(task, splits, languages), self._prepare_job(model)
             self._known[known] = self._add(
-                "prepare", model, task, (task.task,), identity, {}, parts, job
+                "prepare", model, task.task, (task.task,), identity, inputs, parts, job
             )
         key: str = self._known[known]
         return key
 
-    def part(self, task: Task, split: str, language: str) -> str:
-        """Name a part of a task's data; a local file's name bears the hash of what it holds."""
-        if task.source.files is None:
+    def parts_of(
+        self, entry: Task | Corpus, splits: tuple[str, ...], languages: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Name the parts of an entry's data."""
+        return tuple(self.part(entry, split, x) for split in splits for x in languages)
+
+    def part(self, entry: Task | Corpus, split: str, language: str) -> str:
+        """Name a part of an entry's data; a local file's name bears the hash of what it holds."""
+        source = entry.source
+        if source.files is None:
             return f"{split}.{language}"
-        known = ("part", task.task, split, language)
+        known = ("part", entry.place, split, language)
         if known not in self._known:
-            pattern = {str(k): v for k, v in task.source.files.items()}.get(split, "")
-            folder = self.resolved.catalog.folder("tasks", task.task)
+            pattern = {str(k): v for k, v in source.files.items()}.get(split, "")
+            folder = self.resolved.catalog.folder(*entry.place)
             path = folder / pattern.replace("{language}", language)
-            absent = task.source.supplied and not path.is_file()
+            absent = source.supplied and not path.is_file()
             content = "absent00" if absent else file_sha256(path)
             self._known[known] = f"{split}.{language}@{content[:8]}"
         name: str = self._known[known]
@@ -182,28 +269,50 @@ class Stages:
         dumped: dict[str, Any] = self._known[known]
         return dumped
 
+    def _corpora(self, settings: Pretraining) -> Iterator[tuple[Corpus, tuple[str, ...], float]]:
+        """Yield the corpora of a pretraining, with their languages and how these are drawn."""
+        for name in settings.corpora:
+            corpus = self.resolved.catalog.corpora[name]
+            own = settings.exponent
+            yield (
+                corpus,
+                languages_of(corpus, settings),
+                corpus.exponent if own is None else own,
+            )
+
+    def _source(self, entry: Task | Corpus) -> dict[str, Any]:
+        return entry.source.model_dump(exclude={"files"}, exclude_defaults=True, mode="json")
+
+    def _prepare_job(self, model: Model) -> str:
+        return f"prepare-{slug(self.resolved.families[model.name])}"
+
     def _model_id(self, model: Model) -> str:
         known = ("model", model.name)
         if known not in self._known:
-            identity: dict[str, Any] = {
-                "checkpoint": self._checkpoint_id(model, model.checkpoint, MODEL_FILES),
-                "layers": model.layers,
-                "pooling": model.pooling,
-            }
+            identity: dict[str, Any] = {"layers": model.layers, "pooling": model.pooling}
+            if model.checkpoint is not None:
+                source = self._checkpoint_id(model, model.checkpoint, MODEL_FILES)
+                identity["checkpoint"] = source
+            else:
+                identity["architecture"] = model.architecture
             if model.tuning != "full":
                 identity["tuning"] = model.tuning
             self._known[known] = digest(identity)[:16]
         name: str = self._known[known]
         return name
 
-    def _tokenizer_id(self, model: Model) -> str:
+    def _tokenizer(self, model: Model) -> tuple[dict[str, str], dict[str, str]]:
+        """Return where a tokenizer comes from: what names it in an identity, or the stage."""
+        trained = self.tokenizer(model)
+        if trained is not None:
+            return {}, {"tokenizer": trained}
         known = ("tokenizer", model.name)
         if known not in self._known:
             source = model.tokenizer or model.checkpoint
+            assert source is not None
             identity = self._checkpoint_id(model, source, TOKENIZER_FILES)
             self._known[known] = digest(identity)[:16]
-        name: str = self._known[known]
-        return name
+        return {"tokenizer": self._known[known]}, {}
 
     def _checkpoint_id(
         self, model: Model, source: Checkpoint, patterns: tuple[str, ...]
@@ -217,7 +326,7 @@ class Stages:
         self,
         kind: Kind,
         model: Model,
-        task: Task,
+        task: str,
         words: tuple[str, ...],
         identity: Mapping[str, Any],
         inputs: Mapping[str, str],
@@ -227,7 +336,7 @@ class Stages:
         key = stage_key(kind, words, identity, inputs)
         known = self.made.get(key)
         if known is None:
-            self.made[key] = Stage(key, kind, model.name, task.task, identity, inputs, parts)
+            self.made[key] = Stage(key, kind, model.name, task, identity, inputs, parts)
             self.jobs.setdefault(job, []).append(key)
             self.placed[key] = job
         elif known.parts != parts and set(parts) - set(known.parts):

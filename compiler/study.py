@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from compiler.entries import Changes, Model
+from compiler.entries import Changes, Model, refuse_without_origin
+from compiler.pretraining import Pretraining
 from compiler.terms import Frozen, Language, Name, StudyName, Tracker
 
 
@@ -15,13 +16,29 @@ class Ladder(Frozen):
 
     family: Name = Field(description="A model family of the catalog.")
     sizes: tuple[int | str, ...] = Field((), description="Its sizes; default: all of them.")
+    pretrain: Pretraining | None = Field(
+        None, description="What this study changes of the pretraining of a family from scratch."
+    )
 
 
 class Models(Frozen):
-    """The size axis: ladders of the catalog, or checkpoints of one's own."""
+    """The size axis: ladders of the catalog, or models of one's own."""
 
     ladders: tuple[Ladder, ...] = Field((), description="Families with their sizes.")
-    members: tuple[Model, ...] = Field((), description="Explicit checkpoints.")
+    members: tuple[Model, ...] = Field((), description="Explicit checkpoints, or from scratch.")
+    architecture: dict[str, Any] = Field(
+        {}, description="What the configurations of all members have in common."
+    )
+    pretrain: Pretraining | None = Field(
+        None, description="What the pretraining of all members has in common."
+    )
+
+    @model_validator(mode="after")
+    def _origins(self) -> Models:
+        if not self.members and (self.pretrain is not None or self.architecture):
+            raise ValueError("`pretrain` and `architecture` are shared by `members`; give some")
+        refuse_without_origin(self.members, self.pretrain)
+        return self
 
 
 class Sampling(Frozen):
@@ -48,10 +65,13 @@ class Replay(Frozen):
     """Masked language modelling on a multilingual corpus, mixed into the intermediate training."""
 
     objective: Literal["mlm"] = Field("mlm", description="What is learnt from the corpus.")
-    corpus: Name = Field(description="A corpus by name.")
+    corpus: Name = Field(description="A corpus of the catalog.")
     rate: float = Field(gt=0, lt=1, description="Share of the steps that are replay.")
-    exponent: float = Field(
-        0.3, gt=0, le=1, description="Languages are drawn by size to this power."
+    exponent: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Languages are drawn by size to this power; default: the corpus's.",
     )
 
 

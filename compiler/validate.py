@@ -110,7 +110,7 @@ def _diagnostic(document: Document, model: type[BaseModel], error: ErrorDetails)
         key = str(error["loc"][-1])
         where = document.span(path) if path else Span(document.file, 1, 1)
         return Diagnostic("S012", "error", f"the field `{key}` is missing", f"add `{key}:`", where)
-    span = document.span(path, key=error["loc"][-1] == "[key]")
+    span = document.span(path, key=error["loc"][-1:] == ("[key]",))
     name = _shown(error["loc"])
     if kind == "value_error":
         text = str(error.get("ctx", {}).get("error", error["msg"]))
@@ -141,7 +141,7 @@ def _explained(kind: str, error: ErrorDetails, name: str) -> tuple[str, str]:
 
 
 def _shape_hint(expected: str, value: Any, name: str) -> str:
-    if name in _EXAMPLES and expected not in ("a whole number", "a number"):
+    if name in _EXAMPLES and "number" not in expected:
         return f"for example `{_EXAMPLES[name]}`"
     scalar = isinstance(value, (str, int, float)) and not isinstance(value, bool)
     if scalar and "a list" in expected:
@@ -198,6 +198,8 @@ def _existing(value: Any, loc: tuple[str | int, ...]) -> Path_:
 
 
 def _shown(loc: tuple[str | int, ...]) -> str:
+    if not loc:  # a rule about a catalog entry as a whole
+        return ""
     words = [str(step) for step in loc if isinstance(step, str) and "[" not in step]
     words = words[:-1] if loc[-1] == "[key]" else words
     words = [w for w in words if w not in ("members", "function-before", "nullable")]

@@ -30,8 +30,12 @@ def refuse_unknown(plan: Plan) -> None:
 
 
 def _lacks(plan: Plan, stage: Stage) -> list[str]:
-    kind = str(plan.tasks[stage.task]["kind"])
-    found = [] if kind in RUNNABLE else [f"tasks of the kind {kind}"]
+    kind = str(plan.define(stage).get("kind", "corpus"))
+    found = [] if kind in (*RUNNABLE, "corpus") else [f"tasks of the kind {kind}"]
+    if stage.kind in ("tokenizer", "pretrain"):
+        found.append("pretraining from scratch")
+    elif stage.reads_corpus:
+        found.append("texts of a corpus")
     found += [name for name in ("mix", "replay") if name in stage.identity]
     tuning = str(plan.models[stage.model].get("tuning", "full"))
     return found + ([f"{tuning} tuning"] if tuning != "full" else [])

@@ -188,6 +188,13 @@ def tasks(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
 
 @app.command()
 @_verb
+def corpora(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
+    """List the corpora of the catalog, to pretrain on or to replay."""
+    return _list("corpora", catalog, form)
+
+
+@app.command()
+@_verb
 def models(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
     """List the model families of the catalog, with their sizes."""
     return _list("models", catalog, form)
@@ -398,7 +405,7 @@ def schema(
     kind: Annotated[
         str,
         typer.Argument(
-            help="study, task, family, benchmark, recipe, device, languages or plan.",
+            help="study, task, corpus, family, benchmark, recipe, device, languages or plan.",
         ),
     ] = "study",
     write: Annotated[

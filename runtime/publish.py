@@ -73,6 +73,10 @@ def _values(counted: Mapping[str, int]) -> str:
 
 
 def _checkpoint(model: Mapping[str, Any]) -> str:
+    if "checkpoint" not in model:
+        made = model["pretrain"]
+        corpora = [made["corpus"]] if isinstance(made["corpus"], str) else made["corpus"]
+        return f"from scratch, {made['tokens']:,} tokens of {', '.join(corpora)}"
     source = model["checkpoint"]
     packages = " ".join(f"{k} {v}" for k, v in source.get("packages", {}).items())
     name = source.get("hub") or source.get("folder") or f"{packages}: {source['file']}"

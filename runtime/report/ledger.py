@@ -139,7 +139,7 @@ def model_table(plan: Plan, names: Names) -> Table:
                 for axis in ("total", "non_embedding")
             ),
             Cell(str(plan.models[name].get("layers", "")), numeric=True),
-            Cell(_plain(plan.models[name].get("checkpoint", ""))),
+            Cell(_plain(plan.models[name].get("checkpoint") or plan.models[name].get("pretrain"))),
         )
         for name in names.sizes
     )

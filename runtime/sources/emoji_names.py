@@ -1,4 +1,4 @@
-"""Emoji names in fourteen languages: category classification and name retrieval.
+"""Emoji names in fourteen languages: category classification, name retrieval, a parallel corpus.
 
 Emoji are held out by the hash of their English name without the words for a person, so "woman
 running" and "man running" share a split, and the same emoji are unseen in every language. Flags are
@@ -32,18 +32,25 @@ PERSONS = frozenset("boy girl man men people person woman women".split())
 
 
 def rows(options: Mapping[str, Any], language: str, split: str) -> list[dict[str, Any]]:
-    """Read one view ("category" or "names") of one split: "train", "dev" or "test"."""
+    """Read one view of one split: "category", "names" or "parallel"; "train", "dev" or "test".
+
+    The parallel view is a corpus to pretrain on: rows of one id name one emoji, in every language.
+    """
     view = options.get("view")
     unknown = set(options) - {"view", "seed", *SPLITS}
-    if view not in ("category", "names") or unknown:
+    if view not in ("category", "names", "parallel") or unknown:
         raise ValueError(
-            "emoji_names takes the options view (category or names), seed, train, dev and test"
-            f" (row limits), got {dict(options)!r}"
+            "emoji_names takes the options view (category, names or parallel), seed, train, dev and"
+            f" test (row limits), got {dict(options)!r}"
         )
     if language not in LANGUAGES:
         raise ValueError(f"emoji_names has no names in {language!r}; known: {', '.join(LANGUAGES)}")
     if split not in SPLITS:
         raise ValueError(f"split is train, dev or test, not {split!r}")
+    if view == "parallel":
+        if split != "train":
+            raise ValueError(f"view 'parallel' has a train split only, not {split!r}")
+        return _parallel(language, int(options.get("seed", 0)))[: options.get("train")]
     if split != "test" and (language != "en" or view == "names"):
         raise ValueError(f"view {view!r} in {language!r} has a test split only, not {split!r}")
     if view == "names" and language == "en":
@@ -98,6 +105,17 @@ def _names(language: str, seed: int) -> list[dict[str, Any]]:
         targets.add(target.casefold())
         result.append({"id": f"{language}-{code}", "source": source, "target": target})
     return result
+
+
+def _parallel(language: str, seed: int) -> list[dict[str, Any]]:
+    """Name the emoji of the training split, but for names that one held out shares."""
+    names = _texts(language)
+    held = {names[c].casefold() for s in SPLITS[1:] for c in emoji_of(s, seed) if c in names}
+    return [
+        {"id": code, "text": names[code]}
+        for code in emoji_of("train", seed)
+        if names.get(code) and names[code].casefold() not in held
+    ]
 
 
 def _split(code: str, seed: int) -> str:

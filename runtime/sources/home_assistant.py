@@ -1,8 +1,9 @@
-"""Smart-home commands: rows for slot tagging, intent classification and same-intent pairs.
+"""Smart-home commands: slot tagging, intent classification, same-intent pairs, and a corpus.
 
 Sentences are random walks through the package's hand-written templates. English templates are split
 into train, dev and test, so no sentence is judged whose template was learnt; other languages have a
-test split alone.
+test split alone. The corpus, to pretrain on without labels, draws English from the templates of
+train and the other languages from all of theirs, leaving out the sentences that are tested.
 
 Left out: templates with free text that nobody lists (messages, search queries), or about things we
 have no names for (scenes, people); Turkish, Swedish, Finnish and Hungarian, whose templates accept
@@ -63,17 +64,27 @@ class Template:
 
 
 def rows(options: Mapping[str, Any], language: str, split: str) -> list[dict[str, Any]]:
-    """Read one view ("slots", "intents" or "pairs") of one split: "train", "dev" or "test"."""
-    unknown = set(options) - {"view", "seed", *SPLITS}
+    """Read one view of one split: "slots", "intents", "pairs", "texts"; "train", "dev", "test".
+
+    For "texts", ``tested`` gives the rows of train, dev and test of the tasks whose test sentences
+    are to be left out.
+    """
+    unknown = set(options) - {"view", "seed", "tested", *SPLITS}
     if unknown:
         raise ValueError(f"home_assistant does not know the options {sorted(unknown)}")
     view = options.get("view")
-    if view not in ("slots", "intents", "pairs"):
-        raise ValueError(f"home_assistant views are slots, intents and pairs, not {view!r}")
+    if view not in ("slots", "intents", "pairs", "texts"):
+        raise ValueError(f"home_assistant views are slots, intents, pairs and texts, not {view!r}")
+    if (view == "texts") != ("tested" in options):
+        raise ValueError("`tested` goes with the view texts, and is needed there")
     if language not in LANGUAGES:
         raise ValueError(f"home_assistant has no {language!r}; known: {', '.join(LANGUAGES)}")
     if split not in SPLITS:
         raise ValueError(f"split is train, dev or test, not {split!r}")
+    if view == "texts":
+        if split != "train":
+            raise ValueError(f"view 'texts' has a train split only, not {split!r}")
+        return _texts(language, options)
     if language != "en" and (split != "test" or view == "pairs"):
         raise ValueError(f"view {view!r} in {language!r} has no {split!r} split: English alone has")
     counts = tuple(int(options.get(name, 0)) for name in SPLITS)
@@ -110,14 +121,14 @@ def templates(view: str, language: str, split: str, seed: int = 0) -> list[Templ
     for text, classes in by_text.items():
         if splits.get(text, "test") != split:
             continue
-        if view == "slots" or (len(classes) == 1 and "" not in classes):
+        if view in ("slots", "texts") or (len(classes) == 1 and "" not in classes):
             chosen.append(next(iter(classes.values())))
     return chosen
 
 
 def _label(view: str, template: Template) -> str:
     """Name the class of a template; slot tagging uses every intent, the others a fixed set."""
-    if view == "slots":
+    if view in ("slots", "texts"):
         if template.intent == "HassLightSet":
             # Colours and brightness occur nowhere else: four turns instead of one.
             return f"{template.intent}-{int(_digest(template.text), 16) % 4}"
@@ -156,6 +167,31 @@ def _sentences(
     for earlier in SPLITS[: SPLITS.index(split)] if language == "en" else ("train",):
         drawn = _sentences(view, "en", earlier, seed, counts)
         taken |= {phrase.text.casefold() for _, phrase in drawn}
+    return _drawn(view, language, split, seed, counts[SPLITS.index(split)], taken)
+
+
+def _texts(language: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Draw sentences without their labels, none of which an evaluation shows."""
+    seed, wanted = int(options.get("seed", 0)), int(options.get("train", 0))
+    counts = tuple(int(options["tested"][name]) for name in SPLITS)
+    taken = {
+        _known_by("texts", phrase)
+        for view in ("slots", "intents")
+        for split in (("dev", "test") if language == "en" else ("test",))
+        for _, phrase in _sentences(view, language, split, seed, counts)
+    }
+    split = "train" if language == "en" else "test"
+    drawn = _drawn("texts", language, split, seed, wanted, taken)
+    return [
+        {"id": f"{language}-{number:05d}", "text": phrase.text}
+        for number, (_, phrase) in enumerate(drawn)
+    ]
+
+
+def _drawn(
+    view: str, language: str, split: str, seed: int, wanted: int, taken: set[str]
+) -> tuple[tuple[str, Phrase], ...]:
+    """Draw up to ``wanted`` sentences that are not in ``taken``, to which they are added."""
     grammar = _grammar(language, split)
     rng = random.Random(f"{view}:{language}:{split}:{seed}")
     queues: dict[str, list[Template]] = {}
@@ -163,7 +199,6 @@ def _sentences(
         queues.setdefault(_label(view, template), []).append(template)
     for queue in queues.values():
         rng.shuffle(queue)
-    wanted = counts[SPLITS.index(split)]
     misses = dict.fromkeys(queues, 0)
     result: list[tuple[str, Phrase]] = []
     turn = 0
@@ -174,7 +209,7 @@ def _sentences(
             if phrase is not None:
                 misses[label] = 0
                 result.append((label, phrase))
-                taken.add(phrase.text.casefold())
+                taken.add(_known_by(view, phrase))
                 if len(result) == wanted:
                     break
                 continue
@@ -202,9 +237,15 @@ def _draw(
             continue
         if view == "slots" and set(phrase.tags) == {"O"}:
             continue
-        if phrase.text.casefold() not in taken:
+        if _known_by(view, phrase) not in taken:
             return phrase
     return None
+
+
+def _known_by(view: str, phrase: Phrase) -> str:
+    """Return what makes a sentence the same as another; to the corpus, blanks make none new."""
+    text = phrase.text.casefold()
+    return "".join(text.split()) if view == "texts" else text
 
 
 def _pairs(

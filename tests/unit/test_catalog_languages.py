@@ -42,8 +42,11 @@ def test_the_benchmarks_are_covered() -> None:
     assert {*XTREME_R, *EMBEDDED} <= set(BY_CODE)
 
 
-@pytest.mark.parametrize("path", sorted((SPECS / "tasks").glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_language_of_a_task_is_known(path: Path) -> None:
+WITH_TEXTS = [p for kind in ("tasks", "corpora") for p in sorted((SPECS / kind).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", WITH_TEXTS, ids=lambda p: p.stem)
+def test_every_language_of_a_task_or_corpus_is_known(path: Path) -> None:
     assert set(read(path).value["languages"]) <= set(BY_CODE)
 
 

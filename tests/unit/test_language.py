@@ -55,7 +55,7 @@ def test_a_mix_is_one_training_on_all_its_tasks() -> None:
 
 def test_replay_and_the_language_of_the_data_are_identity() -> None:
     keys = set()
-    for extra in ({}, {"replay": {"corpus": "wikipedia", "rate": 0.1}}, {"language": "de"}):
+    for extra in ({}, {"replay": {"corpus": "plain", "rate": 0.1}}, {"language": "de"}):
         plan = plan_of(
             TWO, intermediate=[{"name": "a", "task": "topics", **extra}], targets=["tags"]
         )

@@ -29,8 +29,8 @@ def shown(catalog: catalogs.Catalog, kind: str, width: int) -> list[str]:
 
 
 NAMES = {
-    "tasks": "task", "models": "family", "languages": "language", "hardware": "device",
-    "recipes": "recipe", "benchmarks": "benchmark",
+    "tasks": "task", "corpora": "corpus", "models": "family", "languages": "language",
+    "hardware": "device", "recipes": "recipe", "benchmarks": "benchmark",
 }  # fmt: skip
 
 

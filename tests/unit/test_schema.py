@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 GENERATED = generated(ROOT)
 FOLDERS = {
     "tasks": "task",
+    "corpora": "corpus",
     "models": "family",
     "benchmarks": "benchmark",
     "recipes": "recipe",
@@ -95,6 +96,9 @@ def test_schema_and_check_agree_on_broken_studies(path: Path) -> None:
     [
         {"models": [{"family": "ladder", "sizes": ["s"]}, {"family": "other"}]},
         {"models": {"ladders": [{"family": "ladder"}]}},
+        {"models": {"family": "made", "pretrain": {"seeds": "per_seed", "corpus": "paired"}}},
+        {"models": {"pretrain": {"tokens": 9}, "members": [{"name": "a", "architecture": {}}]}},
+        {"models": [{"name": "a", "pretrain": {"corpus": ["paired", "plain"], "tokens": 9}}]},
         {"intermediate": [{"task": "pairs"}, {"name": "all", "mix": ["pairs", "tags"]}]},
         {"controls": ["placebo", {"kind": "step_matched", "of": "pairs"}]},
         {"targets": {"benchmark": "xtreme", "without": ["topics"]}},
@@ -121,6 +125,10 @@ def test_short_and_long_forms(change: dict[str, Any], tmp_path: Path) -> None:
         {"models": {"family": "ladder", "size": 1}},
         {"models": {"sizes": [1]}},
         {"models": []},
+        {"models": [{"name": "a"}]},
+        {"models": [{"name": "a", "checkpoint": {"hub": "a"}}]},
+        {"models": {"family": "made", "pretrain": {"seeds": "each"}}},
+        {"models": {"pretrain": {"objectives": {"nsp": {}}}, "members": [{"name": "a"}]}},
         {"intermediate": [{"mix": ["pairs", "tags"]}]},
         {"controls": ["none"]},
         {"targets": ["a b"]},

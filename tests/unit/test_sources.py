@@ -125,6 +125,50 @@ def test_no_test_text_was_trained_on(name: str) -> None:
         assert not trained & {text_of(row) for row in read(name, "test", language)}
 
 
+CORPORA = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for path in sorted((FOLDER.parent / "corpora").glob("*.yaml"))
+}
+SLOW = {("home_commands", x) for x in CORPORA["home_commands"]["languages"]} - {
+    ("home_commands", "en"), ("home_commands", "ko"),
+}  # fmt: skip
+
+
+def bare(row: Mapping[str, Any]) -> list[str]:
+    """Return the texts of a row, of which a tagged one has only its tokens, without blanks."""
+    texts = [row[key] for key in ("text", "text_pair", "source") if key in row]
+    texts += ["".join(row["tokens"])] if "tokens" in row else []
+    return ["".join(text.casefold().split()) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [
+        pytest.param(name, x, marks=pytest.mark.slow if (name, x) in SLOW else ())
+        for name, corpus in CORPORA.items()
+        for x in corpus["languages"]
+    ],
+)
+def test_a_corpus_is_as_its_file_says_and_holds_no_test_text(name: str, language: str) -> None:
+    corpus = CORPORA[name]
+    source = corpus["source"]
+    reader = READERS[source["reader"]]
+    rows = reader(source["options"], language, "train")
+    assert len(rows) == corpus["counts"][language]
+    assert set(corpus["counts"]) == set(corpus["languages"])
+    assert len({row["id"] for row in rows}) == len(rows)
+    assert all(set(row) == {"id", "text"} and row["text"].strip() for row in rows)
+    texts = {text for row in rows for text in bare(row)}
+    tasks = [t for t in TASKS.values() if t["source"]["reader"] == source["reader"]]
+    for task, split in itertools.product(tasks, ("dev", "test")):
+        if language in task["counts"].get(split, {}):
+            held = read(task["task"], split, language)
+            assert not texts & {text for row in held for text in bare(row)}
+    if corpus.get("parallel"):
+        english = reader(source["options"], "en", "train")
+        assert [row["id"] for row in rows] == [row["id"] for row in english]
+
+
 @pytest.mark.parametrize("language", TASKS["intent_slots"]["languages"])
 def test_tags_are_well_formed(language: str) -> None:
     for row in read("intent_slots", "test", language):
@@ -201,6 +245,9 @@ def test_a_token_of_two_slots_is_refused() -> None:
         ("emoji_names", {"view": "category"}, "de", "dev", "test split only"),
         ("emoji_names", {"view": "names"}, "en", "test", "from another language"),
         ("emoji_names", {"view": "category"}, "sv", "test", "known:"),
+        ("emoji_names", {"view": "parallel"}, "de", "test", "train split only"),
+        ("home_assistant", {"view": "texts"}, "de", "train", "needed there"),
+        ("home_assistant", {"view": "texts", "tested": {}}, "de", "test", "train split only"),
     ],
 )
 def test_what_does_not_exist_is_refused(

@@ -14,7 +14,7 @@ from compiler.plan import Plan
 STUDIES = sorted((Path(__file__).parents[2] / "specs" / "studies").glob("*.yaml"))
 NAMES = {
     "x-stilts", "xtreme-xlmr", "xtreme-r-xlmr", "llama-7b-70b", "bloom-ladder", "weekend",
-    "mt5-encoder-ladder", "quickstart", "e5-depth", "xnli-hub",
+    "mt5-encoder-ladder", "quickstart", "e5-depth", "xnli-hub", "scratch-ladder",
 }  # fmt: skip
 
 
@@ -64,3 +64,26 @@ def test_two_arms_share_what_they_have_in_common() -> None:
     plan = plan_of("x-stilts")
     naive = sum(1 for run in plan.runs) * 2
     assert sum(s.kind == "train" for s in plan.stages.values()) < naive
+
+
+def test_a_ladder_from_scratch_shares_all_but_size() -> None:
+    plan = plan_of("scratch-ladder")
+    kinds = Counter(stage.kind for stage in plan.stages.values())
+    sizes, seeds, languages = 3, 3, 9
+    trained, pairs = 3, 3 + 2  # targets that are trained; (arm, trained target) after an arm
+    corpora, tasks = 2, 5  # tokenised once for all sizes
+    assert kinds == {
+        "tokenizer": 1,
+        "prepare": corpora + tasks,
+        "pretrain": sizes * seeds,
+        # Emoji category as an arm is its own direct training: one intermediate of its own is left.
+        "train": sizes * seeds * (trained + 1 + pairs),
+        "evaluate": sizes * seeds * (trained + pairs),
+        "retrieve": sizes * seeds * 3,  # the untouched model too: each seed has its own
+    }
+    names = {name: model["parameters"]["non_embedding"] for name, model in plan.models.items()}
+    assert names == {"scratch-32": 25_408, "scratch-64": 149_952, "scratch-128": 793_088}
+    assert [entry["what"] for entry in plan.confounds] == ["pretraining"]
+    assert sum(len(run.languages) for run in plan.runs) == sizes * seeds * (
+        (trained + pairs) * languages + 3 * (languages - 1)
+    )

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Study scratch, job made_2-kept-s7: 1 stages in one process group.
+#   train-pairs-made_2-s7-v1-05fc12e80b
+# It reads what these jobs leave in the store: prepare-made, pretrain-made_2
+set -euo pipefail
+root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
+# shellcheck source=/dev/null
+source "$root/env.sh" # STILTSCALE_PYTHON and STILTSCALE_STORE
+# Without it a folder `runtime` where the script is started would be taken for ours.
+export PYTHONSAFEPATH=1
+export OMP_NUM_THREADS=2
+export TOKENIZERS_PARALLELISM=false
+# Accelerate turns every failure into 1, so the worker leaves its own exit code here.
+STILTSCALE_EXIT_CODE="$(mktemp)"
+export STILTSCALE_EXIT_CODE
+trap 'rm -f -- "$STILTSCALE_EXIT_CODE"' EXIT
+code=0
+"$STILTSCALE_PYTHON" -m accelerate.commands.launch \
+  --config_file "$root/accelerate/made_2-kept-s7.yaml" \
+  --num_cpu_threads_per_process 2 --quiet \
+  --module runtime.worker \
+  --plan "$root/plan.json" --store "$STILTSCALE_STORE" --job made_2-kept-s7 || code=$?
+own="$(cat -- "$STILTSCALE_EXIT_CODE")"
+exit "${own:-$code}" # a worker that was killed has left none

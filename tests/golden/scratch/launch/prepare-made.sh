@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Study scratch, job prepare-made: 7 stages in one process group.
+#   tokenizer-unigram-paired-plain-v1-4cb689723b
+#   prepare-paired-v1-55795c958f
+#   prepare-plain-v1-0cc03fb5ce
+#   prepare-topics-v1-972b28af47
+#   prepare-twins-v1-50315772e4
+#   prepare-pairs-v1-acf5f42f18
+#   prepare-letters-v1-fa0d5284be
+set -euo pipefail
+root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
+# shellcheck source=/dev/null
+source "$root/env.sh" # STILTSCALE_PYTHON and STILTSCALE_STORE
+# Without it a folder `runtime` where the script is started would be taken for ours.
+export PYTHONSAFEPATH=1
+export OMP_NUM_THREADS=2
+export TOKENIZERS_PARALLELISM=false
+# Accelerate turns every failure into 1, so the worker leaves its own exit code here.
+STILTSCALE_EXIT_CODE="$(mktemp)"
+export STILTSCALE_EXIT_CODE
+trap 'rm -f -- "$STILTSCALE_EXIT_CODE"' EXIT
+code=0
+"$STILTSCALE_PYTHON" -m accelerate.commands.launch \
+  --config_file "$root/accelerate/prepare-made.yaml" \
+  --num_cpu_threads_per_process 2 --quiet \
+  --module runtime.worker \
+  --plan "$root/plan.json" --store "$STILTSCALE_STORE" --job prepare-made || code=$?
+own="$(cat -- "$STILTSCALE_EXIT_CODE")"
+exit "${own:-$code}" # a worker that was killed has left none
