@@ -18,7 +18,7 @@ from compiler.plan import Plan
 from compiler.render import atomic_write, templates_folder, unwritable
 from runtime.analysis.analyse import headline_sentence
 from runtime.analysis.estimate import Estimate, Findings
-from runtime.report import captions, figures, ledger, tables, views
+from runtime.report import benchmark, captions, figures, ledger, tables, views
 from runtime.report.wording import LEVELS_PLAIN
 
 SCHEMA = "stiltscale/report/1"
@@ -106,6 +106,7 @@ def _context(
         "limitations": ledger.limitations(plan, names),
         "sizes": tables.size_table(findings, names, "trained"),
         "arms": tables.arm_table(findings, names, "trained"),
+        "benchmark": benchmark.benchmark_table(findings, names),
         "pairs": tables.pair_table(findings, names),
         "marks": tables.MARKS,
         "retrieval": tables.size_table(findings, names, "retrieval"),
