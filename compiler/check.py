@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from compiler import catalog as catalogs
+from compiler import counts, presence, rules
 from compiler import lock as locks
-from compiler import presence, rules
 from compiler.catalog import Catalog
 from compiler.codes import CODES
 from compiler.errors import Diagnostic, StudyInvalid
 from compiler.findings import Findings
 from compiler.inherit import read_study
 from compiler.resolve import Goal, Reading, Resolved, Treatment, arms, goals, models, readings
-from compiler.settings import lengths, settings, uncounted
+from compiler.settings import lengths, settings, uncounted, unselected
 from compiler.study import Study
 from compiler.validate import suggest, validate
 
@@ -52,6 +52,7 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
         study, catalog = locks.pinned(study, catalog, lock)
     found = Findings(document)
     say = found.say
+    catalog = counts.recounted(study, catalog, say)
     ladder, families, describes = models(study, catalog, say)
     treatments = tuple(arms(study, catalog, say))
     targets = tuple(goals(study, catalog, say))
@@ -59,8 +60,10 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
     rules.duplicates(study, say)
     rules.analysis(study, say)
     rules.hardware(study, catalog, say)
+    counts.idle(study, catalog, treatments, targets, say)
     trainings = settings(study, catalog, ladder, treatments, targets, say)
     uncounted(treatments, trainings, say)
+    unselected(treatments, targets, trainings, say)
     lengths(ladder, trainings, say)
     corpora = readings(ladder, treatments, catalog)
     if installed:

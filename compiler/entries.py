@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from compiler.data import COLUMNS, Part, TaskSource, bitext_sides, default
 from compiler.pretraining import Pretraining
 from compiler.terms import (
     METRICS,
@@ -16,7 +17,6 @@ from compiler.terms import (
     Metric,
     Name,
     Phase,
-    Split,
     TaskKind,
 )
 
@@ -135,34 +135,6 @@ class Family(Frozen):
         return self
 
 
-class TaskSource(Frozen):
-    """Where a task's rows come from: exactly one of ``reader``, ``files`` and ``hub``."""
-
-    reader: Name | None = Field(None, description="A module of runtime/sources.")
-    revision: int | str | None = Field(None, description="Reader revision, or hub commit.")
-    packages: dict[str, str] = Field({}, description="Distributions needed, with their version.")
-    options: dict[str, Any] = Field({}, description="What the reader is told.")
-    files: dict[Split, str] | None = Field(
-        None, description="JSONL, CSV or Parquet paths; {language} stands for the code."
-    )
-    supplied: bool = Field(
-        False, description="The files are the user's to supply; without them one can only plan."
-    )
-    hub: str | None = Field(None, description="Dataset id on the Hugging Face hub.")
-    config: str | None = Field(None, description="Hub configuration; {language} allowed.")
-    names: dict[Language, str] = Field(
-        {}, description="What {language} becomes, where the source has other codes."
-    )
-    splits: dict[Split, str] = Field({}, description="Our split -> the source's split.")
-    columns: dict[str, str] = Field({}, description="Our column -> the source's column.")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> TaskSource:
-        if sum(value is not None for value in (self.reader, self.files, self.hub)) != 1:
-            raise ValueError("give exactly one of `reader`, `files` and `hub`")
-        return self
-
-
 class Corpus(Frozen):
     """A corpus of the catalog: texts to pretrain on, or to replay beside an intermediate task."""
 
@@ -193,6 +165,11 @@ class Corpus(Frozen):
             raise ValueError(f"`counts` has {', '.join(unknown)}, which `languages` lacks")
         return self
 
+    def files_of(self, split: str, language: str) -> tuple[str, ...]:
+        """Return the local file of a language; () when the corpus names none."""
+        files = {str(name): pattern for name, pattern in (self.source.files or {}).items()}
+        return (files[split].replace("{language}", language),) if split in files else ()
+
     @property
     def place(self) -> tuple[str, str]:
         """The folder of the catalog that it stands in, and its name there."""
@@ -221,7 +198,9 @@ class Task(Frozen):
     )
     train_data: str | None = Field(None, description="Id of the labelled English training set.")
     train_text: tuple[str, ...] = Field((), description="Ids of the texts it was made from.")
-    counts: dict[Split, dict[Language, int]] = Field({}, description="Rows that the source has.")
+    counts: dict[Part, dict[Language, int]] = Field(
+        {}, description="Rows that the source has, before any is left out; of mining, gold pairs."
+    )
     license: str = Field("", description="Licence of the data.")
     citation: str = Field("", description="Paper or data card.")
     limitations: str = Field("", description="What a reader of scores must know.")
@@ -234,7 +213,54 @@ class Task(Frozen):
         wanted = METRICS[self.kind]
         if self.metric not in wanted:
             raise ValueError(f"the metric of a {self.kind} task is {' or '.join(wanted)}")
+        if self.kind == "multiple_choice" and self.choices != len(self.labels):
+            raise ValueError("`choices` is the number of options, and each needs one of `labels`")
         return self
+
+    @model_validator(mode="after")
+    def _source_fits_kind(self) -> Task:
+        source = self.source
+        known = ("id", "language", *COLUMNS.get(self.kind, ()))
+        for name, columns in (("columns", known), ("pool_columns", ("id", "language", "text"))):
+            unknown = set(getattr(source, name)) - set(columns)
+            if unknown:
+                word = sorted(unknown)[0]
+                raise ValueError(
+                    f"a {self.kind} task has no column `{word}` in `{name}`; it has: "
+                    f"{', '.join(columns)}"
+                )
+        for name, kind in (
+            ("pool", "dual_encoder"),
+            ("sentences", "dual_encoder"),
+            ("no_answer", "span_extraction"),
+        ):
+            if getattr(source, name) != default(name) and self.kind != kind:
+                raise ValueError(f"`{name}` is for {kind}; this is {self.kind}")
+        return self
+
+    def has(self, split: str) -> bool:
+        """Tell whether the task has a split, as far as its source says which ones it has."""
+        source = self.source
+        if source.files is not None:
+            return split in source.files
+        return not source.splits or split in source.splits
+
+    def files_of(self, split: str, language: str) -> tuple[str, ...]:
+        """Return every local file that a split in a language is read from, its own first.
+
+        Bitext mining has two texts beside the pairs. Questions whose sentences are looked for in
+        the pools of all languages are read with all of these. () when the task names no file.
+        """
+        files = {str(name): pattern for name, pattern in (self.source.files or {}).items()}
+        by_sentence = self.source.sentences is not None
+        pattern = files.get(split) or (files.get("test") if split == "pool" and by_sentence else "")
+        if not pattern:
+            return ()
+        path = pattern.replace("{language}", language)
+        if self.source.file_format(path) == "bucc":
+            return (path, *bitext_sides(path, language))
+        others = self.languages if by_sentence and split == "test" else ()
+        return tuple(dict.fromkeys((path, *(pattern.replace("{language}", x) for x in others))))
 
     @property
     def place(self) -> tuple[str, str]:

@@ -13,7 +13,8 @@ from rich.text import Text
 from compiler import catalog as catalogs
 from compiler import scratch
 from compiler.catalog import Catalog
-from compiler.entries import Model, TaskSource
+from compiler.data import TaskSource
+from compiler.entries import Model
 
 KINDS = ("tasks", "corpora", "models", "languages", "hardware", "recipes", "benchmarks")
 

@@ -102,11 +102,16 @@ def files(
         for course in arm.courses:
             for task in course.tasks:
                 _data(catalog, task, ("train",), (course.language,), arm.path, needed, say)
-                _data(catalog, task, ("dev",), ("en",), arm.path, needed, say)
+                if task.has("dev"):
+                    _data(catalog, task, ("dev",), ("en",), arm.path, needed, say)
     for goal in goals:
         for task in goal.trains:
-            _data(catalog, task, ("train", "dev"), ("en",), goal.path, needed, say)
-        _data(catalog, goal.task, ("test",), goal.languages, goal.path, needed, say)
+            splits = ("train", "dev") if task.has("dev") else ("train",)
+            _data(catalog, task, splits, ("en",), goal.path, needed, say)
+        _data(catalog, goal.task, _scored(goal.task), goal.languages, goal.path, needed, say)
+        if goal.task.source.pool is not None and goal.task.source.sentences is None:
+            pool = ("all",) if goal.task.source.pool == "all" else goal.task.languages
+            _data(catalog, goal.task, ("pool",), pool, goal.path, needed, say)
     for reading in corpora.values():
         languages = reading.languages
         _data(catalog, reading.corpus, ("train",), languages, reading.path, needed, say)
@@ -136,15 +141,10 @@ def _data(
         return
     kind, name = entry.place
     folder, word = catalog.folder(kind, name), _WORDS[kind]
-    files = {str(split): pattern for split, pattern in source.files.items()}
+    found = {(x, code): entry.files_of(x, code) for x in splits for code in languages}
     if source.supplied:
-        absent = [
-            file
-            for split in splits
-            for language in languages
-            if (file := files.get(split, "").replace("{language}", language))
-            and not _is_file(folder / file)
-        ]
+        names = dict.fromkeys(name for paths in found.values() for name in paths)
+        absent = [name for name in names if not _is_file(folder / name)]
         if absent:
             more = f" and {len(absent) - 1} more files" if len(absent) > 1 else ""
             what = f"`{name}` needs files of your own: {absent[0]}{more}"
@@ -154,13 +154,18 @@ def _data(
             say("C306", what, hint, path)
         return
     for split in splits:
-        if split not in files:
+        if languages and not found[split, languages[0]]:
             what = f"the {word} `{name}` has no `{split}` file"
             say("C304", what, f"add it to `files` in the {word}'s YAML file", path)
-            continue
-        for language in languages:
-            place = folder / files[split].replace("{language}", language)
-            needed.setdefault(place, (f"the {split} data of `{name}`", path))
+    for (split, _), files_ in found.items():
+        for file in files_:
+            needed.setdefault(folder / file, (f"the {split} data of `{name}`", path))
+
+
+def _scored(task: Task) -> tuple[str, ...]:
+    """Return the splits that scoring reads: mining tunes its threshold on a dev set, if any."""
+    tuned = task.kind == "bitext_mining" and "dev" in (task.source.files or ())
+    return ("dev", "test") if tuned else ("test",)
 
 
 def _is_file(path: Path) -> bool:

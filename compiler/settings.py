@@ -85,6 +85,26 @@ def steps_of(training: Training, course: Course) -> int | None:
     return -(-round(training.epochs * total) // training.batch)
 
 
+def unselected(
+    arms: tuple[Treatment, ...],
+    goals: tuple[Goal, ...],
+    trainings: dict[tuple[Phase, str, str], Training],
+    say: Say,
+) -> None:
+    """Say which trainings keep the best weights by an English dev set that their task lacks."""
+    used = [("intermediate", c.name, c.tasks, arm.path) for arm in arms for c in arm.courses]
+    used += [("target", t.task, (t,), goal.path) for goal in goals for t in goal.trains]
+    chosen = {place[:2] for place, t in trainings.items() if t.selection == "best_english_dev"}
+    for name, path in dict.fromkeys(
+        (task.task, path)
+        for phase, course, tasks, path in used
+        for task in tasks
+        if (phase, course) in chosen and not task.has("dev")
+    ):
+        what = f"`{name}` has no English dev set to choose the best weights on"
+        say("C125", what, "set `selection: last` for it in the recipe", path)
+
+
 def uncounted(
     arms: tuple[Treatment, ...], trainings: dict[tuple[Phase, str, str], Training], say: Say
 ) -> None:

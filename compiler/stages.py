@@ -22,6 +22,32 @@ RETRIEVAL_LENGTH = 512
 RETRIEVAL_DEPTH = 1.0
 """Share of the layers below the sentence vector; a sweep over all layers is stored beside it."""
 
+Protocol = Mapping[str, Mapping[str, Any]]
+
+PREPARING: Protocol = {
+    "multiple_choice": {"cut": "text_start"},
+    "span_extraction": {"stride": 128, "question": 64},
+}
+"""What is decided for all tasks of a kind when their texts are tokenised, and is in no recipe.
+
+The text before a choice is cut at its start. Windows of a paragraph share 128 tokens and questions
+have at most 64, both as in the scripts for SQuAD.
+"""
+
+SCORING: Protocol = {
+    "span_extraction": {"answer_characters": 200},
+    "masked_lm": {"mask_share": 0.15},
+    "dual_encoder": {"scale": 20.0, "top": 20},
+    "bitext_mining": {"neighbours": 4, "margin": "ratio"},
+}
+"""What is decided for all tasks of a kind when they are trained and scored.
+
+Answers have at most 200 characters. A share of 0.15 of the tokens is masked, as in BERT. Cosines
+are multiplied by 20 before the softmax over a batch, and 20 candidates are ranked, as in XTREME-R.
+A mined pair's cosine is divided by the mean cosine of both sentences to their 4 nearest neighbours
+(arXiv:1811.01136), as in XTREME.
+"""
+
 
 @dataclass
 class Stages:
@@ -159,11 +185,18 @@ class Stages:
         self, model: Model, goal: Goal, length: int, trained: str, words: tuple[str, ...], job: str
     ) -> str:
         """Add the scoring of a trained model in every language of its target."""
-        data = self.prepare(model, goal.task, length, ("test",), goal.languages)
+        task = goal.task
+        data = self.prepare(model, task, length, ("test",), goal.languages)
         inputs = {"data": data, "weights": trained}
-        identity = {"metric": goal.task.metric}
-        name = goal.task.task
-        return self._add("evaluate", model, name, words, identity, inputs, self._parts(goal), job)
+        identity = {"metric": task.metric, **_declared(task, SCORING)}
+        if task.source.pool is not None:
+            # Queries search in candidates of all languages, whichever the study scores.
+            whole = task.languages if task.source.pool == "each" else ("all",)
+            self.prepare(model, task, length, ("pool",), whole)
+            identity["pool"] = [self.part(task, "pool", x) for x in whole]
+        return self._add(
+            "evaluate", model, task.task, words, identity, inputs, self._parts(goal), job
+        )
 
     def retrieve(
         self, model: Model, goal: Goal, start: str | None, words: tuple[str, ...], job: str
@@ -176,7 +209,13 @@ class Stages:
             "metric": goal.task.metric,
             "depth": RETRIEVAL_DEPTH,
             "pooling": model.pooling,
+            **_declared(goal.task, SCORING),
         }
+        if goal.task.kind == "bitext_mining":
+            tuned = tuple(x for x in goal.languages if self._has(goal.task, "dev", x))
+            identity["threshold"] = "dev" if goal.task.has("dev") else "crossfit"
+            if tuned:
+                self.prepare(model, goal.task, RETRIEVAL_LENGTH, ("dev",), tuned)
         inputs = {"data": data} | ({"weights": start} if start else {})
         name = goal.task.task
         return self._add("retrieve", model, name, words, identity, inputs, self._parts(goal), job)
@@ -199,6 +238,7 @@ class Stages:
                 "kind": task.kind,
                 "labels": list(task.labels),
                 "source": self._source(task),
+                **_declared(task, PREPARING),
             }
             parts, job = self.parts_of(task, splits, languages), self._prepare_job(model)
             self._known[known] = self._add(
@@ -214,20 +254,41 @@ class Stages:
         return tuple(self.part(entry, split, x) for split in splits for x in languages)
 
     def part(self, entry: Task | Corpus, split: str, language: str) -> str:
-        """Name a part of an entry's data; a local file's name bears the hash of what it holds."""
+        """Name a part of an entry's data; that of local files bears the hash of what they hold."""
         source = entry.source
         if source.files is None:
             return f"{split}.{language}"
         known = ("part", entry.place, split, language)
         if known not in self._known:
-            pattern = {str(k): v for k, v in source.files.items()}.get(split, "")
-            folder = self.resolved.catalog.folder(*entry.place)
-            path = folder / pattern.replace("{language}", language)
-            absent = source.supplied and not path.is_file()
-            content = "absent00" if absent else file_sha256(path)
-            self._known[known] = f"{split}.{language}@{content[:8]}"
+            content = self._content(entry, split, language)
+            self._known[known] = f"{split}.{language}@{content}"
         name: str = self._known[known]
         return name
+
+    def _content(self, entry: Task | Corpus, split: str, language: str) -> str:
+        """Return a short hash of the local files of a split; ``absent00`` where they may lack."""
+        files = self._files(entry, split, language)
+        if entry.source.supplied and not all(path.is_file() for path in files):
+            return "absent00"
+        found = [file_sha256(path) for path in files]
+        return (found[0] if len(found) == 1 else digest(found))[:8]
+
+    def _files(self, entry: Task | Corpus, split: str, language: str) -> list[Path]:
+        folder = self.resolved.catalog.folder(*entry.place)
+        # A split without a file is the folder itself, which cannot be read: that is said.
+        return [folder / name for name in entry.files_of(split, language) or ("",)]
+
+    def _has(self, task: Task, split: str, language: str) -> bool:
+        """Tell whether a task has a split in a language; of files to be supplied, if they are here.
+
+        Where none of a language's files are here yet, all are taken to come.
+        """
+        if not task.has(split):
+            return False
+        if task.source.files is None or not task.source.supplied:
+            return True
+        here = [self._content(task, x, language) != "absent00" for x in (split, "test")]
+        return here[0] or not here[1]
 
     def folder_of(self, model: Model, folder: str) -> Path:
         """Return where a local checkpoint of a model is."""
@@ -239,17 +300,23 @@ class Stages:
         known = ("use", model.name, task.task, language, training.max_length)
         if known not in self._known:
             length = training.max_length
+            dev = ("dev",) if task.has("dev") else ()
             if language == "en":
-                key = self.prepare(model, task, length, ("train", "dev"), ("en",))
+                key = self.prepare(model, task, length, ("train", *dev), ("en",))
             else:
-                self.prepare(model, task, length, ("dev",), ("en",))
+                if dev:
+                    self.prepare(model, task, length, dev, ("en",))
                 key = self.prepare(model, task, length, ("train",), (language,))
             self._known[known] = {
                 "kind": task.kind,
                 "labels": list(task.labels),
                 "metric": task.metric,
-                "data": [self.part(task, "train", language), self.part(task, "dev", "en")],
+                "data": [
+                    self.part(task, "train", language),
+                    *(self.part(task, split, "en") for split in dev),
+                ],
                 "input": key,
+                **_declared(task, SCORING),
             }
         use: dict[str, Any] = self._known[known]
         return use
@@ -257,8 +324,14 @@ class Stages:
     def _parts(self, goal: Goal) -> tuple[str, ...]:
         known = ("parts", goal.task.task, goal.languages)
         if known not in self._known:
-            parts = (self.part(goal.task, "test", x) for x in goal.languages)
-            self._known[known] = tuple(part.removeprefix("test.") for part in parts)
+            parts = []
+            for language in goal.languages:
+                part = self.part(goal.task, "test", language).removeprefix("test.")
+                tuned = goal.task.kind == "bitext_mining" and self._has(goal.task, "dev", language)
+                if tuned and "@" in part:
+                    part += f"-{self._content(goal.task, 'dev', language)}"
+                parts.append(part)
+            self._known[known] = tuple(parts)
         parts_: tuple[str, ...] = self._known[known]
         return parts_
 
@@ -342,3 +415,13 @@ class Stages:
         elif known.parts != parts and set(parts) - set(known.parts):
             self.made[key] = replace(known, parts=tuple(dict.fromkeys((*known.parts, *parts))))
         return key
+
+
+def _declared(task: Task, protocol: Protocol) -> dict[str, Any]:
+    """Return what the identity of a stage says of a task's kind, and of where its labels are."""
+    found: dict[str, Any] = {}
+    if task.kind in protocol:
+        found["protocol"] = dict(protocol[task.kind])
+    if task.labels_from is not None:
+        found["labels_from"] = task.labels_from
+    return found

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from compiler.data import Part
 from compiler.entries import Changes, Model, refuse_without_origin
 from compiler.pretraining import Pretraining
 from compiler.terms import Frozen, Language, Name, StudyName, Tracker
@@ -208,6 +209,16 @@ class Evidence(Frozen):
     protocol: str = Field(description="How those scores were made, in a sentence.")
 
 
+class Recount(Frozen):
+    """How many rows a task's source has, where the author knows better than the catalog."""
+
+    task: Name = Field(description="A task of the study.")
+    rows: dict[Part, dict[Language, Annotated[int, Field(ge=1)] | None]] = Field(
+        min_length=1, description="Rows by split and language; null expects no number."
+    )
+    reason: str = Field(min_length=8, description="Why; printed in the report.")
+
+
 class Acknowledgement(Frozen):
     """A warning that the author has seen, and why it does not matter here."""
 
@@ -276,6 +287,9 @@ class Study(Frozen):
     )
     catalog: str | None = Field(
         None, description="A folder of own tasks, models and recipes, relative to this file."
+    )
+    counts: tuple[Recount, ...] = Field(
+        (), description="Numbers of rows to expect instead of the catalog's; in no key."
     )
     evidence: tuple[Evidence, ...] = Field((), description="Published scores to show beside.")
     acknowledge: tuple[Acknowledgement, ...] = Field(

@@ -16,20 +16,30 @@ TaskKind = Literal[
     "token_classification",
     "multiple_choice",
     "span_extraction",
+    "masked_lm",
     "retrieval",
     "bitext_mining",
     "dual_encoder",
 ]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 Metric = Literal[
-    "accuracy", "span_f1", "squad", "mlqa", "top1", "mining_f1", "map_at_20", "mrr_at_20"
+    "accuracy",
+    "span_f1",
+    "xtreme_f1",
+    "squad",
+    "mlqa",
+    "top1",
+    "mining_f1",
+    "map_at_20",
+    "mrr_at_20",
 ]
 
 METRICS: dict[str, tuple[str, ...]] = {
     "sequence_classification": ("accuracy",),
-    "token_classification": ("span_f1", "accuracy"),
+    "token_classification": ("span_f1", "accuracy", "xtreme_f1"),
     "multiple_choice": ("accuracy",),
     "span_extraction": ("squad", "mlqa"),
+    "masked_lm": ("accuracy",),
     "retrieval": ("top1",),
     "bitext_mining": ("mining_f1",),
     "dual_encoder": ("map_at_20", "mrr_at_20"),
@@ -39,8 +49,8 @@ METRICS: dict[str, tuple[str, ...]] = {
 UNTRAINED = ("retrieval", "bitext_mining")
 """Kinds that are scored from the encoder as it is, without a training of their own."""
 
-RUNNABLE = ("sequence_classification", "token_classification", "retrieval")
-"""Kinds that the runtime of this version can run; the others are planned and compiled only."""
+RUNNABLE = tuple(METRICS)
+"""Kinds that the runtime of this version can run; others would be planned and compiled only."""
 
 
 class Frozen(BaseModel):

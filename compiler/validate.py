@@ -201,7 +201,7 @@ def _shown(loc: tuple[str | int, ...]) -> str:
     if not loc:  # a rule about a catalog entry as a whole
         return ""
     words = [str(step) for step in loc if isinstance(step, str) and "[" not in step]
-    words = words[:-1] if loc[-1] == "[key]" else words
+    words = words[:-1] if loc[-1:] == ("[key]",) else words
     words = [w for w in words if w not in ("members", "function-before", "nullable")]
     return f"`{words[-1]}`" if words else "the study"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from compiler.errors import EnvironmentUnready
 from compiler.plan import Plan, Stage
-from compiler.terms import RUNNABLE
 
 
 def refuse_unknown(plan: Plan) -> None:
@@ -30,8 +29,7 @@ def refuse_unknown(plan: Plan) -> None:
 
 
 def _lacks(plan: Plan, stage: Stage) -> list[str]:
-    kind = str(plan.define(stage).get("kind", "corpus"))
-    found = [] if kind in (*RUNNABLE, "corpus") else [f"tasks of the kind {kind}"]
+    found = []
     if stage.kind in ("tokenizer", "pretrain"):
         found.append("pretraining from scratch")
     elif stage.reads_corpus:

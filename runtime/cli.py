@@ -1,4 +1,7 @@
-"""The command line: each verb parses, calls one function of the library, and prints."""
+"""The command line: each verb parses, calls one function of the library, and prints.
+
+It is long because it has a function for every verb, and little else.
+"""
 
 from __future__ import annotations
 
@@ -401,6 +404,16 @@ def lock(study: Study) -> int:
 
 @app.command()
 @_verb
+def fetch(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
+    """Download what a study needs from the hub; it then runs without a network."""
+    from runtime import conduct
+
+    conduct.fetch(conduct.expanded(study, installed=False), build, store, _whole_lines())
+    return 0
+
+
+@app.command()
+@_verb
 def schema(
     kind: Annotated[
         str,
@@ -453,10 +466,8 @@ def _list(kind: str, own: Path | None, form: str) -> int:
     from compiler.errors import EnvironmentUnready
 
     if own is not None and not own.is_dir():
-        hint = "name a folder that has tasks/, models/ or recipes/"
-        raise EnvironmentUnready(
-            "E011", "there is no such catalog folder", where=str(own), hint=hint
-        )
+        at, hint = str(own), "name a folder that has tasks/, models/ or recipes/"
+        raise EnvironmentUnready("E011", "there is no such catalog folder", where=at, hint=hint)
     catalog = load(own)
     entries = listing.entries(catalog, kind) if form == "json" else None
     _show(listing.table(catalog, kind, _whole_lines().width), entries)

@@ -10,6 +10,7 @@ import polars as pl
 
 from compiler.plan import Plan, Run
 from compiler.terms import UNTRAINED
+from runtime.metrics.averages import xtreme_score
 from runtime.records import Failure, Record
 
 SCORES = {
@@ -24,6 +25,7 @@ SCORES = {
     "seed": pl.Int64,
     "metric": pl.String,
     "value": pl.Float64,
+    "official": pl.Float64,
     "n": pl.Int64,
     "chance": pl.Float64,
     "status": pl.String,
@@ -35,6 +37,9 @@ SCORES = {
     "stage": pl.String,
     "train": pl.String,
 }
+
+ANSWERS = ("squad", "mlqa")
+"""Metrics of answers to questions; their value is an F1."""
 
 Origin = tuple[str, str]
 """What went wrong, and the stage that it went wrong in."""
@@ -81,36 +86,49 @@ def collect(plan: Plan, store: Records) -> pl.DataFrame:
                 status, reason = "failed", "data: the record holds no finite value"
             else:
                 status, reason = ("degenerate" if degenerate else "finished"), degenerate
-            own = (language, value, (result or {}).get("n"), status, reason)
-            row = shared | dict(
-                zip(("language", "value", "n", "status", "reason"), own, strict=True)
-            )
+            row = shared | {
+                "language": language,
+                "value": value,
+                "official": None if value is None else _official(result or {}),
+                "n": (result or {}).get("n"),
+                "status": status,
+                "reason": reason,
+            }
             for name, column in columns.items():
                 column.append(row[name])
     return pl.DataFrame(columns, schema=SCORES)
+
+
+def _official(result: Mapping[str, Any]) -> float | None:
+    """Return the number that a benchmark averages; the value itself in a record without scores."""
+    scores = {name: _finite(value) for name, value in (result.get("scores") or {}).items()}
+    known = {name: value for name, value in scores.items() if value is not None}
+    return xtreme_score(known) if known else _finite(result.get("value"))
 
 
 def degeneracy(english_dev: Mapping[str, Any]) -> str:
     """Say why a run counts as degenerate by its English development score, or return "".
 
     Accuracy must exceed chance by more than three binomial standard errors, sqrt(p (1 - p) / n) at
-    chance p; a span F1 must exceed 1 point. Other metrics have no known chance and are not judged.
-    Test scores are never looked at: that would select on the outcome.
+    chance p; so must the F1 of answers where saying that nothing has an answer scores something.
+    An F1 without such a chance must exceed 1 point. Other metrics have no known chance and are not
+    judged. Test scores are never looked at: that would select on the outcome.
     """
     value, metric = _finite(english_dev.get("value")), english_dev.get("metric")
     if value is None:
         return ""
-    if metric == "span_f1":
-        return f"English dev F1 {value:.1f} is not above 1.0" if value <= 1.0 else ""
     chance = _finite(english_dev.get("chance"))
-    if metric != "accuracy" or chance is None:
+    if metric == "span_f1" or (metric in ANSWERS and not chance):
+        return f"English dev F1 {value:.1f} is not above 1.0" if value <= 1.0 else ""
+    if metric not in ("accuracy", *ANSWERS) or chance is None:
         return ""
     examples = english_dev.get("n") or 0
     share = chance / 100.0
     error = 100.0 * math.sqrt(share * (1.0 - share) / examples) if examples > 0 else 0.0
     if value > chance + 3.0 * error:
         return ""
-    return f"English dev accuracy {value:.1f} is not above chance {chance:.1f} + 3 SE ({error:.1f})"
+    word = "accuracy" if metric == "accuracy" else "F1"
+    return f"English dev {word} {value:.1f} is not above chance {chance:.1f} + 3 SE ({error:.1f})"
 
 
 def _shared(plan: Plan, run: Run, dev: Mapping[str, Any]) -> dict[str, Any]:

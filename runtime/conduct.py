@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
+from rich.live import Live
 
 from compiler.check import check
 from compiler.errors import EnvironmentUnready, StagesFailed, StiltscaleError, StudyInvalid
@@ -13,7 +15,7 @@ from compiler.expand import expand
 from compiler.inherit import read_study
 from compiler.plan import Plan, load
 from compiler.render import machine, render, write
-from runtime import progress, scheduler
+from runtime import hub, progress, scheduler
 from runtime.store import Store, status, sweep
 
 
@@ -101,6 +103,41 @@ def conduct(
             where=str(folder / "logs"),
             hint="read the log of its job, mend the cause, and run the same command again",
         )
+
+
+def fetch(made: Plan, build: Path, store: Path | None, console: Console) -> None:
+    """Download what the open stages need from the hub, and say what was fetched.
+
+    Raises StagesFailed when something could not be had, after all the rest.
+    """
+    from runtime import fetch as fetching
+
+    todo = fetching.wants(made, Store(store or build / "store"))
+    done: list[fetching.Got] = []
+    if not todo:
+        console.print(f"{made.name}: nothing is needed from the hub")
+        return
+    with Live(console=console, transient=True) if console.is_terminal else nullcontext() as live:
+        for want in todo:
+            if live is not None:
+                live.update(fetching.table(todo, done), refresh=True)
+            done.append(fetching.fetch(made, want))
+    console.print(fetching.table(todo, done), highlight=False)
+    lacking = fetching.missing(done)
+    if lacking:
+        bad = sum(bool(got.troubles) for got in done)
+        lines = [f"{bad} of {len(done)} repositories could not be had whole"]
+        lines += [f"  {line}" for line in lacking[:20]]
+        lines += [f"  and {len(lacking) - 20} more" for _ in lacking[20:21]]
+        raise StagesFailed(
+            "F002",
+            "\n".join(lines),
+            hint="mend the cause, and run the same command again: what is there stays",
+        )
+    loose = sum(not hub.is_commit(want.revision) for want in todo)
+    if loose:
+        text = f"{loose} of {len(todo)} follow a branch, which may move: `stiltscale lock` pins it"
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 def report(made: Plan, store: Store, folder: Path, console: Console, study: Path) -> None:

@@ -4,44 +4,89 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtime import hub
+from pydantic import ValidationError
 
-Row = dict[str, Any]
+from compiler.data import TaskSource
+from runtime import readers, repository, sentences
+from runtime.invalid import DataInvalid as DataInvalid
+from runtime.labels import Labels
+from runtime.readers.tables import label_names
+from runtime.rows import Form, Tally
+from runtime.rows import Row as Row
+from runtime.rows import rows as rows_of
 
-_COLUMNS = {
-    "sequence_classification": ("text", "label"),
-    "token_classification": ("tokens", "tags"),
-    "retrieval": ("source", "target"),
-}
 
+@dataclass(frozen=True)
+class Loaded:
+    """The checked rows of a split in a language, and what was found on the way to them.
 
-class DataInvalid(ValueError):
-    """Data or weights that are not there, or not what the catalog promises; says what is wrong."""
+    ``found`` counts the rows of the source before any was left out (of mining, gold pairs), and
+    ``expected`` is what the task says of that. ``dropped`` has those left out by reason, ``labels``
+    how often each occurs, ``absent`` those of the task that no row for training has, and ``moved``
+    counts the answers that stood beside their place.
+    """
+
+    rows: list[Row]
+    commit: str | None
+    found: int
+    expected: int | None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, int] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+    moved: int = 0
+
+    def account(self) -> dict[str, Any]:
+        """Return what a record keeps: expected against found, and what was left out and why."""
+        said: dict[str, Any] = {"source_rows": self.found, "expected_rows": self.expected}
+        said |= {"rows_dropped": dict(self.dropped)} if self.dropped else {}
+        said |= {"answers_moved": self.moved} if self.moved else {}
+        said |= {"labels_absent": list(self.absent)} if self.absent else {}
+        return said | ({"labels": dict(sorted(self.labels.items()))} if self.labels else {})
 
 
 def load(task: Mapping[str, Any], split: str, language: str) -> tuple[list[Row], str | None]:
-    """Return the checked rows of a split in a language, and the commit that the hub gave them from.
+    """Return the rows of a split in a language, and the commit that the hub gave them from.
 
-    A row has an ``id``, and by kind: ``sequence_classification`` text, text_pair (may be absent),
-    label; ``token_classification`` tokens, tags; ``retrieval`` source, target. Labels and tags are
-    names. Raises DataInvalid when counts, columns or labels differ from the task's definition.
+    Rows are as `runtime.rows` says by kind. ``split`` may be ``pool`` for a dual encoder, with the
+    language ``all`` where there is one pool of all. Raises DataInvalid when the data is damaged, or
+    its counts, columns, labels or languages differ from the task's definition.
     """
-    source = task["source"]
-    commit = None
-    if source.get("reader"):
-        rows = _from_reader(source, split, language)
-    elif source.get("files"):
-        rows = _from_file(source, split, language)
-    else:
-        rows, commit = _from_hub(source, split, language)
-    rows = [_normal(row, task, index) for index, row in enumerate(rows)]
-    _check(rows, task, split, language)
-    return rows, commit
+    loaded = read(task, split, language)
+    return loaded.rows, loaded.commit
+
+
+def read(task: Mapping[str, Any], split: str, language: str) -> Loaded:
+    """Like ``load``, with what was expected and found."""
+    source = _source(task)
+    where = f"{task['task']}, {split} split, {language}"
+    tally = Tally()
+    commits: dict[str, str | None] = {}
+    try:
+        if source.sentences is not None:
+            rows = _by_sentence(task, source, split, language, tally, commits)
+        else:
+            rows = list(_rows(task, source, split, language, tally, commits))
+        _distinct(rows)
+    except DataInvalid as error:
+        said = str(error)
+        raise DataInvalid(f"{where}: {said}" if said.startswith("row ") else said) from error
+    expected = task.get("counts", {}).get(split, {}).get(language)
+    found = len(rows) if split == "pool" and source.sentences is not None else tally.found
+    if expected is not None and found != expected:
+        raise DataInvalid(f"{where}: expected {expected} rows, found {found}")
+    if not rows:
+        raise DataInvalid(f"{where}: there are no rows")
+    commit = commits.get(language)
+    known = task.get("labels", ()) if split == "train" and tally.labels else ()
+    absent = tuple(label for label in known if label not in tally.labels)
+    return Loaded(rows, commit, found, expected, tally.dropped, tally.labels, absent, tally.moved)
 
 
 def fingerprint(rows: Iterable[Row]) -> str:
@@ -52,125 +97,116 @@ def fingerprint(rows: Iterable[Row]) -> str:
     return total.hexdigest()
 
 
-def _from_reader(source: Mapping[str, Any], split: str, language: str) -> list[Row]:
-    name = str(source["reader"])
+def _source(task: Mapping[str, Any]) -> TaskSource:
+    """Return the source of a plan's task; the plan adds the folder of local files to it."""
+    given = {name: value for name, value in task["source"].items() if name != "folder"}
+    try:
+        return TaskSource.model_validate(given)
+    except ValidationError as error:
+        raise DataInvalid(f"the source of {task['task']} in the plan is none: {error}") from error
+
+
+def _rows(
+    task: Mapping[str, Any],
+    source: TaskSource,
+    split: str,
+    language: str,
+    tally: Tally,
+    commits: dict[str, str | None],
+) -> Iterator[Row]:
+    """Yield the rows of one split in one language; note the commit that they are from."""
+    records, commits[language], names = _records(task, source, split, language)
+    labels = Labels(tuple(task.get("labels", ())), source.label_base, names, source.wording)
+    form = Form(str(task["kind"]), source, split, language, labels, task.get("choices"))
+    yield from rows_of(records, form, tally)
+
+
+def _by_sentence(
+    task: Mapping[str, Any],
+    source: TaskSource,
+    split: str,
+    language: str,
+    tally: Tally,
+    commits: dict[str, str | None],
+) -> list[Row]:
+    """Return questions with the sentences that answer them, or the sentences of the pool.
+
+    A test question is answered by a sentence in every language of the task: all of them are read.
+    """
+
+    def asked(code: str, counted: Tally) -> Iterator[sentences.Asked]:
+        found = _rows(task, source, split, code, counted, commits)
+        return sentences.asked(found, str(source.sentences))
+
+    own = list(asked(language, tally))
+    if split == "pool":
+        return list(sentences.pool(own, language))
+    lost = sum(not one.answering for one in own)
+    if lost:
+        tally.dropped["answer in no sentence"] += lost
+    if split != "test":
+        return list(sentences.pairs(own))
+    others = [code for code in task.get("languages", ()) if code != language]
+    named = [sentences.relevant(own, language)]
+    named += [sentences.relevant(asked(code, Tally()), code) for code in others]
+    return [
+        {
+            "id": one.id,
+            "query": one.question,
+            "relevant": list(itertools.chain.from_iterable(x.get(one.id, ()) for x in named)),
+        }
+        for one in own
+        if one.answering
+    ]
+
+
+Records = tuple[Iterable[Mapping[str, Any]], str | None, Mapping[str, tuple[str, ...]]]
+"""Records, the commit that they are of, and the source's label names by its column."""
+
+
+def _records(task: Mapping[str, Any], source: TaskSource, split: str, language: str) -> Records:
+    if source.reader is not None:
+        return _from_reader(source, split, language), None, {}
+    if split == "pool" and source.sentences is not None:
+        split = "test"  # the pool is made of the paragraphs that the questions are about
+    labels: Mapping[str, tuple[str, ...]] = {}
+    if source.files is not None:
+        pattern = {str(name): path for name, path in source.files.items()}.get(split)
+        if pattern is None:
+            raise DataInvalid(f"the task names no file for its {split} split")
+        folder, commit = Path(str(task["source"]["folder"])), None
+        files: tuple[Path, ...] = (folder / pattern.replace("{language}", language),)
+    else:
+        fetched = repository.fetch(source, split, language)
+        files, commit, labels = fetched.files, fetched.commit, fetched.labels
+    forms = [source.file_format(path.name) for path in files]
+    for path, form in zip(files, forms, strict=True):
+        if form is None:
+            raise DataInvalid(f"{path}: the ending does not say what it holds; give `format`")
+        if form == "parquet" and not labels:
+            labels = label_names(path)
+    read_each = (
+        readers.read(form, path, language)
+        for path, form in zip(files, forms, strict=True)
+        if form is not None
+    )
+    return itertools.chain.from_iterable(read_each), commit, labels
+
+
+def _from_reader(source: TaskSource, split: str, language: str) -> list[Row]:
+    name = str(source.reader)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise DataInvalid(f"not the name of a reader: {name!r}")
     module = importlib.import_module(f"runtime.sources.{name}")
-    rows: list[Row] = module.rows(source.get("options", {}), language, split)
+    rows: list[Row] = module.rows(source.options, language, split)
     return rows
 
 
-def _from_file(source: Mapping[str, Any], split: str, language: str) -> list[Row]:
-    import polars as pl
-
-    pattern = source["files"].get(split)
-    if pattern is None:
-        raise DataInvalid(f"the task names no file for its {split} split")
-    path = Path(source["folder"]) / str(pattern).replace("{language}", language)
-    try:
-        if path.suffix in (".jsonl", ".ndjson"):
-            frame = pl.read_ndjson(path)
-        elif path.suffix in (".csv", ".tsv"):
-            separator = "\t" if path.suffix == ".tsv" else ","
-            frame = pl.read_csv(path, separator=separator, infer_schema=False)
-        elif path.suffix == ".parquet":
-            frame = pl.read_parquet(path)
-        else:
-            raise DataInvalid(f"{path.name}: only .jsonl, .csv, .tsv and .parquet are read")
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataInvalid(f"{path} cannot be read: {error}") from error
-    return _renamed(frame.to_dicts(), source.get("columns", {}))
-
-
-def _from_hub(source: Mapping[str, Any], split: str, language: str) -> tuple[list[Row], str | None]:
-    import datasets
-
-    datasets.disable_progress_bars()  # a log is not a terminal
-    config = str(source["config"]).replace("{language}", language) if source.get("config") else None
-    splits = source.get("splits", {})
-    if splits and split not in splits:
-        raise DataInvalid(f"the task names no {split} split of {source['hub']}")
-    name = str(splits.get(split, {"dev": "validation"}.get(split, split)))
-    address, revision = str(source["hub"]), source.get("revision")
-    try:
-        loaded = datasets.load_dataset(address, config, split=name, revision=revision)
-    except Exception as error:
-        why = hub.trouble("dataset", address, revision, error)
-        odd = (ValueError, datasets.exceptions.SplitsVerificationError)
-        if why is None and isinstance(error, odd):  # say, no such configuration or split
-            why = f"the dataset {address} ({config}, {name}) cannot be read: {error}"
-        if why is None:
-            raise
-        raise DataInvalid(why) from error
-    commit = hub.commit_in(loaded.cache_files[0]["filename"]) if loaded.cache_files else None
-    if hub.is_commit(revision) and commit != revision:
-        # Without an answer from the hub the library takes whatever the cache holds.
-        raise DataInvalid(f"the dataset {address}: expected revision {revision}, found {commit}")
-    columns = source.get("columns", {})
-    rows = _renamed(loaded.to_list(), columns)
-    for ours in ("label", "tags"):
-        feature = loaded.features.get(columns.get(ours, ours))
-        inner = getattr(feature, "feature", feature)
-        if isinstance(inner, datasets.ClassLabel):
-            # Labels are mapped by name: the order of a source is not the order of our head.
-            for row in rows:
-                row[ours] = _named(row[ours], inner.names)
-    return rows, commit
-
-
-def _named(value: Any, names: list[str]) -> Any:
-    if isinstance(value, list):
-        return [_named(one, names) for one in value]
-    return names[value] if value is not None and value >= 0 else None
-
-
-def _renamed(rows: list[Row], columns: Mapping[str, str]) -> list[Row]:
-    theirs = {source: ours for ours, source in columns.items()}
-    return [{theirs.get(key, key): value for key, value in row.items()} for row in rows]
-
-
-def _normal(row: Row, task: Mapping[str, Any], index: int) -> Row:
-    kind = str(task["kind"])
-    wanted = _COLUMNS[kind]
-    absent = [column for column in wanted if column not in row]
-    if absent:
-        raise DataInvalid(
-            f"row {index} lacks {', '.join(absent)}; it has: {', '.join(sorted(map(str, row)))}; "
-            "name the source's columns under `source.columns`"
-        )
-    result: Row = {"id": str(row.get("id", index))}
-    for column in (*wanted, "text_pair"):
-        if column in row:
-            result[column] = row[column]
-    labels = list(task.get("labels", ()))
-    if kind == "sequence_classification":
-        result["label"] = _label(result["label"], labels, index)
-    elif kind == "token_classification":
-        result["tags"] = [_label(tag, labels, index) for tag in result["tags"]]
-        if len(result["tags"]) != len(result["tokens"]):
+def _distinct(rows: Iterable[Row]) -> None:
+    seen: set[str] = set()
+    for row in rows:
+        if row["id"] in seen:
             raise DataInvalid(
-                f"row {index} has {len(result['tokens'])} tokens and another "
-                f"number of tags: {len(result['tags'])}"
+                f"row with the id {row['id']!r} is there twice; `ids: position` names rows by place"
             )
-    return result
-
-
-def _label(value: Any, labels: list[str], index: int) -> str:
-    if str(value) in labels:
-        return str(value)
-    # A number is a position only where no label is itself a number: 1 of (1, 2, 3) is the first.
-    numbers = any(label.lstrip("-").isdigit() for label in labels)
-    if isinstance(value, int) and not isinstance(value, bool) and not numbers:
-        if 0 <= value < len(labels):
-            return labels[value]
-    raise DataInvalid(f"row {index} has the label {value!r}; expected one of: {', '.join(labels)}")
-
-
-def _check(rows: list[Row], task: Mapping[str, Any], split: str, language: str) -> None:
-    expected = task.get("counts", {}).get(split, {}).get(language)
-    where = f"{task['task']}, {split} split, {language}"
-    if expected is not None and len(rows) != expected:
-        raise DataInvalid(f"{where}: expected {expected} rows, found {len(rows)}")
-    if not rows:
-        raise DataInvalid(f"{where}: there are no rows")
+        seen.add(row["id"])

@@ -36,7 +36,7 @@ def trouble(
     if "RepositoryNotFoundError" in words or "doesn't exist on the Hub" in text:
         return f"{what} is not on the hub, or private: check its name, or set HF_TOKEN"
     absent = words & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError"}
-    if huggingface_hub.constants.is_offline_mode() and (absent or "find cache for" in text):
+    if is_offline() and (absent or "find cache for" in text):
         return f"{what} is not in the cache, and HF_HUB_OFFLINE is set: load it once with a network"
     codes = [
         link.response.status_code
@@ -96,14 +96,43 @@ def is_answer(error: Exception) -> bool:
 
 def _cached_reference(kind: str, name: str, revision: str | None) -> str | None:
     """Return the commit that a branch or tag had when something of it was last loaded."""
-    from huggingface_hub import constants
-
-    folder = Path(constants.HF_HUB_CACHE) / "--".join((f"{kind}s", *name.split("/")))
     try:
-        known = (folder / "refs" / (revision or "main")).read_text(encoding="utf-8").strip()
+        known = (
+            (_cache_folder(kind, name) / "refs" / (revision or "main"))
+            .read_text(encoding="utf-8")
+            .strip()
+        )
     except (OSError, UnicodeDecodeError):
         return None
     return known if is_commit(known) else None
+
+
+def _cache_folder(kind: str, name: str) -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / "--".join((f"{kind}s", *name.split("/")))
+
+
+def cached_files(
+    kind: Literal["model", "dataset"], name: str, revision: str | None
+) -> tuple[str, tuple[str, ...]] | None:
+    """Return the commit that the cache knows a revision as, and the files that it holds of it.
+
+    None when it holds none of it.
+    """
+    commit = str(revision) if is_commit(revision) else _cached_reference(kind, name, revision)
+    if commit is None:
+        return None
+    folder = _cache_folder(kind, name) / "snapshots" / commit
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return (commit, tuple(path.relative_to(folder).as_posix() for path in files)) if files else None
+
+
+def is_offline() -> bool:
+    """Tell whether HF_HUB_OFFLINE keeps the libraries from the network."""
+    import huggingface_hub
+
+    return bool(huggingface_hub.constants.is_offline_mode())
 
 
 def commit_in(path: str) -> str | None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
 
-from runtime.batches import IGNORED, Examples, training_batches
-from runtime.model import Tagger, embeddings, parameter_counts
-from runtime.score import chance, predict, score
+from runtime.batches import Examples, training_batches
+from runtime.invalid import DataInvalid
+from runtime.kinds import TRAINED
+from runtime.model import Model, embeddings, parameter_counts
+from runtime.score import predict
 
 
 class Diverged(RuntimeError):
@@ -22,9 +23,9 @@ class Diverged(RuntimeError):
 
 
 def train(
-    model: Tagger,
+    model: Model,
     data: Examples,
-    dev: Examples,
+    dev: Examples | None,
     task: Mapping[str, Any],
     training: Mapping[str, Any],
     seed: int,
@@ -35,9 +36,15 @@ def train(
     """Train ``model`` in place, and return what happened (see ``records.Record.result``).
 
     ``seed`` is the run's own: order depends on (seed, epoch), dropout on (seed, step), so a run can
-    be repeated bit for bit. With ``selection: best_english_dev`` the weights of the best English
-    dev score are put back at the end. Raises Diverged on a loss that is not finite.
+    be repeated bit for bit. An epoch is as many items as there are examples, which are more where
+    long texts fall into windows: the steps of a run can be told from the rows alone. With
+    ``selection: best_english_dev`` the weights of the best English dev score are put back at the
+    end; without a dev split there are no dev scores. Raises Diverged on a loss that is not finite,
+    and DataInvalid when weights are to be chosen by a dev split that is not there.
     """
+    kind = TRAINED[data.kind]
+    if dev is None and training["selection"] == "best_english_dev":
+        raise DataInvalid("the task has no English dev split to choose the best weights by")
     if training["freeze"] == "embeddings":
         for parameter in embeddings(model.backbone):
             parameter.requires_grad_(False)
@@ -58,7 +65,6 @@ def train(
         optimizer, lambda step: rate(step, steps, training["warmup"], training["schedule"])
     )
     prepared, optimizer = accelerator.prepare(model, optimizer)
-    loss_of = nn.CrossEntropyLoss(ignore_index=IGNORED)
     bf16 = training["precision"] == "bf16"
 
     losses: list[float] = []
@@ -66,16 +72,14 @@ def train(
     best: tuple[float, dict[str, torch.Tensor]] | None = None
     tokens = 0
     started = time.perf_counter()
-    for step, batch in enumerate(training_batches(data, training["batch"], steps, seed), 1):
+    batches = training_batches(data, kind.collate, training["batch"], steps, seed)
+    for step, batch in enumerate(batches, 1):
         torch.manual_seed(seed * 1_000_003 + step)
         prepared.train()
+        batch = batch.to(accelerator.device)
         with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=bf16):
-            logits = prepared(
-                batch.input_ids.to(accelerator.device), batch.attention_mask.to(accelerator.device)
-            )
-        assert batch.labels is not None
-        labels = batch.labels.to(accelerator.device)
-        loss = loss_of(logits.float().reshape(-1, logits.shape[-1]), labels.reshape(-1))
+            logits = prepared(batch.input_ids, batch.attention_mask, batch.chosen)
+        loss = kind.loss(logits.float(), batch, task)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise Diverged(f"the loss was {value} at step {step} of {steps}")
@@ -88,7 +92,7 @@ def train(
         tokens += int(batch.attention_mask.sum())
         tell(step=step, steps=steps, loss=round(value, 4))
         every = training.get("evaluate_every")
-        if every and (step % every == 0 or step == steps):
+        if dev is not None and every and (step % every == 0 or step == steps):
             found = english_dev(model, dev, task, accelerator, evaluation_batch)
             scores.append({"step": step, "value": found["value"]})
             if training["selection"] == "best_english_dev" and (
@@ -103,7 +107,10 @@ def train(
         "steps": steps,
         "loss_first": sum(losses[:edge]) / edge,
         "loss_last": sum(losses[-edge:]) / edge,
-        "english_dev": english_dev(model, dev, task, accelerator, evaluation_batch),
+        "english_dev": None
+        if dev is None
+        else english_dev(model, dev, task, accelerator, evaluation_batch),
+        "head": getattr(model.head, "origin", "new"),
         "dev_scores": scores,
         "parameters": parameter_counts(model.backbone)
         | {"trained": sum(p.numel() for p in trained)},
@@ -123,25 +130,45 @@ def rate(step: int, steps: int, warmup: float, schedule: str) -> float:
 
 
 def english_dev(
-    model: Tagger,
+    model: Model,
     dev: Examples,
     task: Mapping[str, Any],
     accelerator: Accelerator,
     batch: int,
 ) -> dict[str, Any]:
     """Score the English dev split: the only scores that may choose or judge a run."""
-    predicted = predict(model, dev, batch, accelerator.device)
-    scores = score(task["metric"], dev.labels, predicted, task["labels"])
+    kind = TRAINED[dev.kind]
+    predicted = predict(model, dev, task, batch, accelerator.device)
     return {
         "metric": task["metric"],
-        "value": scores[task["metric"]],
-        "chance": chance(task["metric"], dev.labels, task),
+        "value": next(iter(kind.score(task, dev, predicted, "en").values())),
+        "chance": kind.chance(task, dev),
         "n": len(dev),
     }
 
 
-def trained_state(model: Tagger) -> dict[str, torch.Tensor]:
-    """Return the weights that training could change: frozen ones stay with the checkpoint."""
+def trained_state(model: Model) -> dict[str, torch.Tensor]:
+    """Return the weights that training could change: frozen ones stay with the checkpoint.
+
+    A weight that is tied to another one, as the last matrix of a language model's head is to the
+    embeddings, is in the state under the first name only.
+    """
     moving = {name for name, p in model.named_parameters() if p.requires_grad}
     frozen = {name for name, _ in model.named_parameters()} - moving
-    return {name: value for name, value in model.state_dict().items() if name not in frozen}
+    tied = aliases(model)
+    return {
+        name: value
+        for name, value in model.state_dict().items()
+        if name not in frozen and name not in tied
+    }
+
+
+def aliases(model: Model) -> set[str]:
+    """Name the weights of a model's state that are others under a second name."""
+    seen: set[int] = set()
+    found = set()
+    for name, value in model.state_dict(keep_vars=True).items():
+        if id(value) in seen:
+            found.add(name)
+        seen.add(id(value))
+    return found

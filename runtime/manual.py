@@ -16,7 +16,7 @@ EXITS = (
     ("0", "done; `check` found no error"),
     ("1", "the study, or a plan, is wrong"),
     ("2", "wrong usage, or something outside the study stands in the way"),
-    ("3", "some stages failed; the rest is done and recorded"),
+    ("3", "some stages failed, or something could not be fetched; the rest is done and kept"),
     ("130", "stopped by Ctrl-C; finished stages are kept"),
 )
 

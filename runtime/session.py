@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +18,15 @@ from safetensors.torch import load_file
 from torch import nn
 
 from compiler.plan import Plan, Stage
-from runtime.batches import Examples, examples
+from compiler.render import host
+from runtime.batches import Examples
+from runtime.kinds import TRAINED
+from runtime.kinds.dual_encoder import Pool
 from runtime.model import dropouts, load_backbone, load_tokenizer, parameter_counts
 from runtime.store import Store
+
+LABELS = "labels.json"
+"""Where a training stage keeps the labels that it found in its data."""
 
 
 @dataclass
@@ -30,6 +41,8 @@ class Session:
     dropouts: dict[str, list[float]] = field(default_factory=dict)
     tokenizers: dict[str, Any] = field(default_factory=dict)
     loaded: tuple[str, nn.Module] | None = None
+    pool: tuple[tuple[str, ...], Pool] | None = None
+    _scratch: Path | None = None
 
     def backbone(self, name: str) -> nn.Module:
         """Return a model's backbone with its pretrained weights, every parameter trainable.
@@ -67,11 +80,48 @@ class Session:
         """Return a part of prepared data."""
         return pl.read_ipc(self.store.verified(key, part) / "data.arrow")
 
+    def task(self, stage: Stage) -> Mapping[str, Any]:
+        """Return the task of a stage, with its labels and what the plan declares of its kind.
+
+        Labels that are those of the training set come from its tags, sorted; they are kept beside
+        the trained weights, and scoring takes them from there.
+        """
+        task = {
+            **self.plan.tasks[stage.task],
+            "protocol": stage.identity.get("protocol", {}),
+        }
+        if task.get("labels_from") != "train" or stage.kind == "prepare":
+            return {"labels": []} | task
+        if stage.kind == "train":
+            tags = self.frame(stage.inputs["data"], stage.identity["data"][0])["tags"]
+            return task | {"labels": sorted({tag for row in tags.to_list() for tag in row})}
+        path = self.store.verified(stage.inputs["weights"]) / LABELS
+        return task | {"labels": json.loads(path.read_text(encoding="utf-8"))}
+
+    def pad(self, name: str) -> int:
+        """Return the token that fills up a model's batches."""
+        found = self.tokenizer(name).pad_token_id
+        return 0 if found is None else int(found)
+
     def examples(self, stage: Stage, part: str) -> Examples:
         """Return a part of a stage's prepared data as examples with their labels."""
-        kind = str(self.plan.tasks[stage.task]["kind"])
-        pad = self.tokenizer(stage.model).pad_token_id
-        return examples(self.frame(stage.inputs["data"], part), kind, 0 if pad is None else pad)
+        task = self.task(stage)
+        frame = self.frame(stage.inputs["data"], part)
+        return TRAINED[str(task["kind"])].examples(frame, task, self.pad(stage.model))
+
+    def scratch(self, name: str) -> Path:
+        """Return an empty folder for what this process alone needs; it goes with the process.
+
+        Its name tells ``store.sweep`` whose it is, should the process be killed.
+        """
+        if self._scratch is None:
+            found = self.store.root / "tmp" / f"scratch.{host()}.{os.getpid()}.{id(self)}"
+            weakref.finalize(self, shutil.rmtree, found, ignore_errors=True)
+            self._scratch = found
+        folder = self._scratch / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
 
     def weights(self, key: str) -> dict[str, torch.Tensor]:
         """Return what a training stage left: every weight that it could change."""

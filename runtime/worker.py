@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from compiler.errors import PlanInvalid, StiltscaleError, StoreDamaged
 from compiler.plan import Plan, Stage, load
+from runtime.inputs import needs
 from runtime.lease import Lease, born
 from runtime.records import Failure, FailureClass, Record
 from runtime.store import Store
@@ -179,7 +180,7 @@ class Worker:
 
             with interruptible():
                 result = module[stage.kind].run(self.session, stage, part, folder, tell)
-            if "english_dev" in result:
+            if result.get("english_dev"):
                 log({"step": result["steps"], "english_dev": result["english_dev"]["value"]})
             record = Record(
                 stage=stage.key,
@@ -264,19 +265,6 @@ class Worker:
             self.store.fail(failure)
         except OSError as unwritten:
             _say(f"the failure could not be recorded: {unwritten}")
-
-
-def needs(stage: Stage, part: str) -> list[tuple[str, str]]:
-    """Return the (stage, part) pairs that a part of a stage reads."""
-    wanted = []
-    for role, key in stage.inputs.items():
-        if role != "data":
-            wanted.append((key, "all"))
-        elif stage.kind == "train":
-            wanted += [(key, name) for name in stage.identity["data"]]
-        else:
-            wanted.append((key, f"test.{part}"))
-    return wanted
 
 
 def classify(error: Exception) -> FailureClass:

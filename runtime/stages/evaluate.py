@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import torch
 
-from compiler.plan import Stage
-from runtime.model import Tagger
-from runtime.score import predict, score
+from compiler.plan import Stage, language_of
+from runtime.batches import present, scoring_batches
+from runtime.invalid import DataInvalid
+from runtime.kinds import TRAINED
+from runtime.kinds.dual_encoder import Pool
+from runtime.loop import aliases
+from runtime.mining import Writer, load
+from runtime.model import Model, width
+from runtime.score import predict
 from runtime.session import Session
 from runtime.stages.train import new_model
 
@@ -18,32 +25,75 @@ from runtime.stages.train import new_model
 def run(
     session: Session, stage: Stage, part: str, folder: Path, tell: Callable[..., None]
 ) -> dict[str, Any]:
-    """Write ``predictions.parquet`` (id, gold, predicted) and return the scores."""
+    """Write ``predictions.parquet`` (its columns are the kind's) and return the scores."""
     tell(part=part)
-    model = trained_model(session, stage)
+    task = session.task(stage)
+    model = trained_model(session, stage, task)
     data = session.examples(stage, f"test.{part}")
-    task = session.plan.tasks[stage.task]
     batch = int(session.plan.execution["evaluation_batch"])
-    predicted = predict(model, data, batch, session.accelerator.device)
-    scores = score(task["metric"], data.labels, predicted, task["labels"])
+    pool = candidates(session, stage, model, task, tell)
+    predicted = predict(model, data, task, batch, session.accelerator.device, pool)
+    scores = TRAINED[data.kind].score(task, data, predicted, language_of(part))
     ids = session.frame(stage.inputs["data"], f"test.{part}")["id"]
-    pl.DataFrame({"id": ids, "gold": data.labels, "predicted": predicted}).write_parquet(
+    if len(ids) > len(data):  # several rows for an example
+        ids = ids.unique(maintain_order=True)
+    pl.DataFrame({"id": ids, "gold": data.labels} | predicted).write_parquet(
         folder / "predictions.parquet"
     )
-    metric = str(stage.identity["metric"])
-    return {"metric": metric, "value": scores[metric], "n": len(data), "scores": scores}
+    value = next(iter(scores.values()))
+    return {"metric": stage.identity["metric"], "value": value, "n": len(data), "scores": scores}
 
 
-def trained_model(session: Session, stage: Stage) -> Tagger:
+def trained_model(session: Session, stage: Stage, task: Mapping[str, Any]) -> Model:
     """Return the model of a stage's ``weights`` input, loaded once for all its languages."""
     key = stage.inputs["weights"]
     if session.loaded is None or session.loaded[0] != stage.key:
         backbone = session.backbone(stage.model)
-        model = new_model(backbone, stage, session).to(session.accelerator.device)
+        model = new_model(backbone, stage, session, task).to(session.accelerator.device)
         found = model.load_state_dict(session.weights(key), strict=False)
-        if found.unexpected_keys or "head.weight" in found.missing_keys:
+        absent = {name for name in found.missing_keys if name.startswith("head.")}
+        if found.unexpected_keys or absent - aliases(model):
             raise ValueError(f"{key} has weights of another model")
         session.loaded = (stage.key, model)
     loaded = session.loaded[1]
-    assert isinstance(loaded, Tagger)
+    assert isinstance(loaded, Model)
     return loaded
+
+
+def candidates(
+    session: Session,
+    stage: Stage,
+    model: Model,
+    task: Mapping[str, Any],
+    tell: Callable[..., None],
+) -> Pool | None:
+    """Return what the queries of a stage search in, embedded once for all its languages.
+
+    None when the plan names no pool. The vectors are a memory map of float16 in a folder that goes
+    with the process: a million of 1,024 numbers take 2 GB. Raises DataInvalid when two candidates
+    have one id.
+    """
+    parts = tuple(stage.identity.get("pool", ()))
+    if not parts:
+        return None
+    place = (stage.key, *parts)
+    if session.pool is None or session.pool[0] != place:
+        session.pool = None
+        splits = [session.examples(stage, part) for part in parts]
+        ids = [name for data in splits for name in data.labels]
+        if len(set(ids)) < len(ids):
+            raise DataInvalid("two candidates of the pool have the same id")
+        path = session.scratch("pool") / "vectors.npy"
+        size = int(session.plan.execution["evaluation_batch"])
+        done = 0
+        model.eval()
+        with torch.inference_mode(), Writer(path, len(ids), width(model.backbone)) as file:
+            for data in splits:
+                for chunk in scoring_batches(data, present, size):
+                    chunk = chunk.to(session.accelerator.device)
+                    found = model(chunk.input_ids, chunk.attention_mask)
+                    file.put([done + row for row in chunk.rows], found)
+                    tell(part="pool", step=done + len(chunk.rows), steps=len(ids))
+                done += len(data)
+        session.pool = (place, Pool(ids, load(path), session.accelerator.device))
+    return session.pool[1]

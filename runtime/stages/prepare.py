@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from compiler.plan import Stage
 from runtime import data
-from runtime.encode import encode, unknown_share
+from runtime.encode import first_ids, unknown_share
+from runtime.kinds import ENCODED
 from runtime.model import hub_commit
 from runtime.session import Session
 
@@ -16,26 +19,32 @@ from runtime.session import Session
 def run(
     session: Session, stage: Stage, part: str, folder: Path, tell: Callable[..., None]
 ) -> dict[str, Any]:
-    """Write ``data.arrow`` (see ``encode``) and return what was read."""
+    """Write ``data.arrow`` (its columns are the kind's) and return what was read.
+
+    What is true or false of a sequence, as ``answer_cut``, is counted in the result.
+    """
     split, language = part.split("@")[0].split(".", 1)
     tell(part=part)
-    task = session.plan.tasks[stage.task]
-    rows, source_commit = data.load(task, split, language)
+    task = session.task(stage)
+    loaded = data.read(task, split, language)
+    rows = loaded.rows
     tokenizer = session.tokenizer(stage.model)
     length = int(stage.identity["max_length"])
-    frame = encode(rows, task, tokenizer, length)
+    frame = ENCODED[str(task["kind"])].encode(rows, task, tokenizer, length)
     frame.write_ipc(folder / "data.arrow", compression="uncompressed")
-    column = "source_ids" if task["kind"] == "retrieval" else "input_ids"
-    lengths = frame[column].list.len()
+    lengths = first_ids(frame).list.len()
     model = session.plan.models[stage.model]
     commits = {
-        "source_commit": source_commit,
+        "source_commit": loaded.commit,
         "tokenizer_commit": hub_commit(model.get("tokenizer") or model["checkpoint"]),
     }
     return {
         "rows": len(rows),
+        "sequences": len(frame),
         "tokens": int(lengths.sum()),
         "at_max_length": int((lengths >= length).sum()),
         "text_sha256": data.fingerprint(rows),
         "unknown_share": round(unknown_share(frame, tokenizer.unk_token_id), 6),
+        **loaded.account(),
+        **{n: int(frame[n].sum()) for n, kind in frame.schema.items() if kind == pl.Boolean},
     } | {name: commit for name, commit in commits.items() if commit}

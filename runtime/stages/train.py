@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from torch import nn
 from compiler.identity import digest
 from compiler.plan import Stage
 from runtime.batches import Examples
+from runtime.kinds import TRAINED
 from runtime.loop import train, trained_state
-from runtime.model import Tagger, dropouts, hub_commit
-from runtime.session import Session
+from runtime.model import Model, dropouts, hub_commit
+from runtime.session import LABELS, Session
 
 
 def run(
@@ -26,11 +27,12 @@ def run(
     """Write ``weights.safetensors`` (what differs from the checkpoint) and return what happened.
 
     The backbone of an earlier phase is taken over whole; its head is not: heads are new in every
-    phase. Head, order and dropout are drawn from the stage's key, so that the runs of two arms,
-    tasks or sizes with one seed share no noise: the statistics take them as independent.
+    phase, but that of a masked language model, which is the checkpoint's own where it has one.
+    Head, order and dropout are drawn from the stage's key, so that the runs of two arms, tasks or
+    sizes with one seed share no noise: the statistics take them as independent.
     """
     identity = stage.identity
-    task = session.plan.tasks[stage.task]
+    task = session.task(stage)
     training = identity["training"]
     stream = int(digest(stage.key)[:12], 16) % 2**31
     backbone = session.backbone(stage.model)
@@ -41,15 +43,14 @@ def run(
         take_backbone(backbone, earlier)
         carried = {name for name in earlier if name.startswith("backbone.")}
     torch.manual_seed(stream)
-    model = new_model(backbone, stage, session).to(session.accelerator.device)
-    train_part, dev_part = identity["data"]
-    data = session.examples(stage, train_part)
+    model = new_model(backbone, stage, session, task).to(session.accelerator.device)
+    data, *dev = (session.examples(stage, part) for part in identity["data"])
     if identity.get("labels_shuffled"):
         data = shuffled(data, stream)
     result = train(
         model,
         data,
-        session.examples(stage, dev_part),
+        dev[0] if dev else None,
         task,
         training,
         stream,
@@ -65,36 +66,33 @@ def run(
         if name in changed
     }
     save_file(state, folder / "weights.safetensors")
+    if task.get("labels_from"):
+        (folder / LABELS).write_text(json.dumps(task["labels"]), encoding="utf-8")
     session.accelerator.free_memory()
     commit = hub_commit(session.plan.models[stage.model]["checkpoint"])
     return result | ({"checkpoint_commit": commit} if commit else {})
 
 
 def shuffled(data: Examples, seed: int) -> Examples:
-    """Return the examples with each other's labels: a placebo that teaches texts, not the task.
-
-    Tags are shuffled within a sentence, so that every example keeps its length.
-    """
-    draw = random.Random(f"placebo/{seed}")
-    if data.kind == "sequence_classification":
-        labels = draw.sample(data.labels, len(data.labels))
-    else:
-        labels = [draw.sample(tags, len(tags)) for tags in data.labels]
-    return replace(data, labels=labels)
+    """Return the examples with each other's labels: a placebo that teaches texts, not the task."""
+    return TRAINED[data.kind].shuffled(data, random.Random(f"placebo/{seed}"))
 
 
-def new_model(backbone: nn.Module, stage: Stage, session: Session) -> Tagger:
+def new_model(
+    backbone: nn.Module, stage: Stage, session: Session, task: Mapping[str, Any] | None = None
+) -> Model:
     """Put a new head for the stage's task on a backbone."""
     training = stage.identity.get("training", {})
-    task = session.plan.tasks[stage.task]
+    task = session.task(stage) if task is None else task
     dropout = training.get("dropout")
     if dropout is not None:
         for module in dropouts(backbone):
             module.p = dropout
-    pooling = str(session.plan.models[stage.model]["pooling"])
-    return Tagger(
-        backbone, task["kind"], len(task["labels"]), pooling, 0.1 if dropout is None else dropout
-    )
+    model = session.plan.models[stage.model]
+    kind = TRAINED[str(task["kind"])]
+    head = kind.head(backbone, task, model)
+    pooling, rate = str(model["pooling"]), 0.1 if dropout is None else dropout
+    return Model(backbone, head, kind.logits, pooling, rate)
 
 
 def take_backbone(backbone: nn.Module, weights: dict[str, torch.Tensor]) -> None:

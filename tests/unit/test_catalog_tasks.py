@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from compiler.entries import Benchmark, Recipe, Task
+from compiler.errors import StudyInvalid
 from compiler.source import read
 from compiler.terms import UNTRAINED
 from compiler.validate import validate
@@ -24,7 +25,7 @@ INTERMEDIATE = {
 }  # fmt: skip
 TARGETS = {
     "xnli", "paws_x", "udpos", "udpos_treebanks", "pan_x", "xquad", "mlqa", "tydiqa_goldp",
-    "bucc2018", "tatoeba", "xcopa", "mewsli_x", "lareqa",
+    "bucc2018", "bucc2018_hub", "tatoeba", "xcopa", "mewsli_x", "lareqa",
 }  # fmt: skip
 
 XTREME = {
@@ -66,7 +67,9 @@ ENGLISH = {
     "xquad": (None, None, 1190),
     "mlqa": (None, 1148, 11_590),
     "tydiqa_goldp": (3696, None, 440),
-    "mewsli_x": (None, None, None),
+    "mewsli_x": (None, None, 1490),
+    "mewsli_x_pairs": (167_719, 14_051, None),
+    "squad_v1_pairs": (87_599, 10_570, 10_570),
     "lareqa": (None, None, 1190),
 }
 
@@ -98,6 +101,14 @@ TYDIQA = {
 MLQA = {
     "en": (1148, 11_590), "es": (500, 5253), "de": (512, 4517), "ar": (517, 5335),
     "zh": (504, 5137), "vi": (511, 5495), "hi": (507, 4918),
+}  # fmt: skip
+MEWSLI_X = {
+    "ar": 1501, "de": 1551, "en": 1490, "es": 1552, "fa": 458, "ja": 1519, "pl": 1562, "ro": 672,
+    "ta": 1567, "tr": 1215, "uk": 1537,
+}  # fmt: skip
+LAREQA_POOL = {
+    "ar": 1222, "de": 1276, "el": 1234, "en": 1180, "es": 1215, "hi": 1244, "ru": 1219, "th": 852,
+    "tr": 1167, "vi": 1209, "zh": 1196,
 }  # fmt: skip
 BUCC = {"de": (1038, 9580), "fr": (929, 9086), "ru": (2374, 14_435), "zh": (257, 1899)}
 
@@ -161,8 +172,8 @@ def test_what_needs_own_files_says_so(name: str) -> None:
 def test_counts_and_names_are_of_known_languages(name: str) -> None:
     found = task(name)
     known = set(found.languages) | ({"en"} if found.trains else set())
-    for rows in found.counts.values():
-        assert set(rows) <= known
+    for split, rows in found.counts.items():
+        assert set(rows) <= (known if split != "pool" or found.source.pool == "each" else {"all"})
     names = found.source.names
     assert not names or set(names) == set(found.languages)
     assert len(set(names.values())) == len(names)
@@ -200,7 +211,13 @@ def test_rows_by_language() -> None:
     assert sum(TYDIQA.values()) == 5077
     for index, split in enumerate(("dev", "test")):
         assert counts("mlqa", split) == {x: rows[index] for x, rows in MLQA.items()}
+        assert index == 0 or counts("bucc2018_hub", split) == counts("bucc2018", split)
         assert counts("bucc2018", split) == {x: rows[index] for x, rows in BUCC.items()}
+    assert counts("mewsli_x", "test") == MEWSLI_X
+    assert sum(MEWSLI_X.values()) == 14_624
+    assert counts("mewsli_x", "pool") == {"all": 1_003_893}
+    assert counts("lareqa", "pool") == LAREQA_POOL
+    assert sum(LAREQA_POOL.values()) == 13_014
 
 
 @pytest.mark.parametrize(
@@ -234,6 +251,54 @@ def test_choices_and_the_score_of_a_guesser() -> None:
         )  # fmt: skip
     for name in (*choices, "anli", "snli", "mnli", "qqp", "xnli", "paws_x", "udpos"):
         assert task(name).chance == pytest.approx(100 / len(task(name).labels), abs=0.01)
+
+
+WRONG = [
+    ({"source": {"hub": "a/b", "options": {"x": 1}}}, "`options` goes with `reader`"),
+    ({"source": {"files": {}, "config": "x"}}, "`config` goes with `hub`"),
+    ({"source": {"hub": "a/b", "supplied": True}}, "`supplied` goes with `files`"),
+    ({"source": {"hub": "a/b", "files": {}}}, "exactly one of `reader`, `files` and `hub`"),
+    ({"source": {"reader": "x", "format": "csv"}}, "a reader has its own"),
+    ({"source": {"hub": "a/b", "pool_columns": {"id": "x"}}}, "say with `pool`"),
+    ({"source": {"hub": "a/b", "pool": "all"}}, "`pool` is for dual_encoder; this is seq"),
+    ({"source": {"hub": "a/b", "no_answer": "allowed"}}, "`no_answer` is for span_extraction"),
+    ({"source": {"hub": "a/b", "columns": {"labels": "x"}}}, "has no column `labels` in `col"),
+    ({"source": {"hub": "a/b", "unlabelled": "drop"}}, "`drop` is not possible here"),
+    ({"source": {"hub": "a/b", "splits": {"testing": "x"}}}, "`testing` is not possible here"),
+    ({"labels": ["one"]}, "at least two `labels`"),
+    ({"kind": "multiple_choice", "choices": 3}, "each needs one of `labels`"),
+]
+
+
+@pytest.mark.parametrize(("change", "what"), WRONG, ids=[what for _, what in WRONG])
+def test_a_task_that_contradicts_itself_is_refused(
+    change: dict[str, Any], what: str, tmp_path: Path
+) -> None:
+    good = {
+        "task": "own", "title": "Own", "kind": "sequence_classification", "languages": ["en"],
+        "source": {"hub": "a/b"}, "labels": ["no", "yes"], "metric": "accuracy",
+    }  # fmt: skip
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump(good), encoding="utf-8")
+    validate(read(path), Task)
+    path.write_text(yaml.safe_dump(good | change), encoding="utf-8")
+    with pytest.raises(StudyInvalid) as caught:
+        validate(read(path), Task)
+    assert any(what in found.message for found in caught.value.diagnostics)
+
+
+def test_files_of_a_split() -> None:
+    assert task("ccg").files_of("train", "en") == ("ccg/train.tsv",)
+    assert task("ccg").files_of("pool", "en") == ()
+    assert task("xnli").files_of("train", "en") == ()
+    folder = "bucc2018/fr-en/fr-en.sample"
+    assert task("bucc2018").files_of("dev", "fr") == tuple(
+        f"{folder}.{ending}" for ending in ("gold", "fr", "en")
+    )
+    every = task("lareqa").files_of("test", "th")
+    assert every[0] == "lareqa/xquad-r/th.json"
+    assert set(every) == {f"lareqa/xquad-r/{x}.json" for x in task("lareqa").languages}
+    assert task("lareqa").files_of("pool", "th") == every[:1]
 
 
 def test_what_is_trained_on_exists_and_has_english_data() -> None:

@@ -93,9 +93,10 @@ def test_a_finished_run(shelf: Shelf) -> None:
     assert found.row(2, named=True) == {
         "model": "tiny", "family": "f", "params_total": 20, "params_nonembedding": 10,
         "arm": "mnli", "target": "xnli", "panel": "trained", "language": "en", "seed": 1,
-        "metric": "accuracy", "value": 80.0, "n": 5010, "chance": 33.3, "status": "finished",
-        "reason": "", "english_dev": 80.0, "english_dev_chance": 33.3, "english_dev_n": 2000,
-        "flags": "self_pair;shared_text", "stage": "score-mnli-1", "train": "train-mnli-1",
+        "metric": "accuracy", "value": 80.0, "official": 80.0, "n": 5010, "chance": 33.3,
+        "status": "finished", "reason": "", "english_dev": 80.0, "english_dev_chance": 33.3,
+        "english_dev_n": 2000, "flags": "self_pair;shared_text",
+        "stage": "score-mnli-1", "train": "train-mnli-1",
     }  # fmt: skip
 
 
