@@ -176,6 +176,10 @@ class Corpus(Frozen):
         return "corpora", self.corpus
 
 
+MLQA = ("ar", "de", "en", "es", "hi", "vi", "zh")
+"""Languages that the metric of MLQA has rules for."""
+
+
 class Task(Frozen):
     """A task of the catalog: its data, labels, metric, and what a reader must know of it."""
 
@@ -213,6 +217,13 @@ class Task(Frozen):
         wanted = METRICS[self.kind]
         if self.metric not in wanted:
             raise ValueError(f"the metric of a {self.kind} task is {' or '.join(wanted)}")
+        if self.labels_from is not None and (self.kind != "token_classification" or self.labels):
+            raise ValueError("`labels_from` is for token_classification, in place of `labels`")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("a label is listed twice in `labels`")
+        unruled = sorted(set(self.languages) - set(MLQA)) if self.metric == "mlqa" else []
+        if unruled:
+            raise ValueError(f"the metric mlqa has no rule for {', '.join(unruled)}; use squad")
         if self.kind == "multiple_choice" and self.choices != len(self.labels):
             raise ValueError("`choices` is the number of options, and each needs one of `labels`")
         return self

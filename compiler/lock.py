@@ -15,6 +15,7 @@ from pydantic import Field
 from compiler.catalog import Catalog
 from compiler.entries import Checkpoint, Corpus, Model, Task
 from compiler.errors import EnvironmentUnready
+from compiler.fingerprint import file_sha256
 from compiler.identity import canonical, digest
 from compiler.resolve import Resolved, Say, readings
 from compiler.source import read
@@ -50,6 +51,7 @@ class Lock(Frozen):
     analysis_digest: str = Field(description="Of the analysis plan.")
     models: dict[str, str] = Field({}, description="Commit by hub model, or model@revision.")
     datasets: dict[str, str] = Field({}, description="Commit by hub dataset, or dataset@revision.")
+    files: dict[str, str] = Field({}, description="Digest of every local data file that is there.")
     packages: dict[str, str] = Field({}, description="Versions installed when it was locked.")
     catalog: dict[str, str] = Field({}, description="Digest of every catalog file.")
 
@@ -114,6 +116,16 @@ def compare(lock: Lock, resolved: Resolved, say: Say) -> None:
             "C215",
             "the study, or what it takes from the catalogs, has changed since it was locked",
             "`stiltscale lock` again if that is meant",
+            ("study",),
+        )
+    here = dict(_files(resolved))
+    changed = [name for name, content in lock.files.items() if here.get(name) != content]
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        say(
+            "C215",
+            f"a data file is not as it was locked: {changed[0]}{more}",
+            "`stiltscale lock` again if that is meant; what reads it runs again",
             ("study",),
         )
     now = resolved.study.analysis.model_dump(mode="json")
@@ -211,6 +223,7 @@ def make(resolved: Resolved, commit_of: Resolver) -> Lock:
         analysis_digest=digest(analysis),
         models=dict(sorted(found["model"].items())),
         datasets=dict(sorted(found["dataset"].items())),
+        files=dict(sorted(_files(resolved))),
         packages=dict(sorted(_installed(resolved))),
         catalog=dict(sorted(resolved.catalog.digests.items())),
     )
@@ -263,6 +276,17 @@ def _data(resolved: Resolved) -> Iterator[Task | Corpus]:
 def _corpora(resolved: Resolved) -> dict[str, Corpus]:
     read = readings(resolved.models, resolved.arms, resolved.catalog)
     return {name: reading.corpus for name, reading in read.items()}
+
+
+def _files(resolved: Resolved) -> Iterator[tuple[str, str]]:
+    """Yield the local data files that are there, as the catalog names them, with their digest."""
+    for entry in _data(resolved):
+        folder = resolved.catalog.folder(*entry.place) if entry.source.files else Path()
+        for split in entry.source.files or ():
+            for language in entry.languages:
+                for name in entry.files_of(split, language):
+                    if (folder / name).is_file():
+                        yield f"{entry.place[0]}/{name}", file_sha256(folder / name)[:16]
 
 
 def _installed(resolved: Resolved) -> Iterator[tuple[str, str]]:

@@ -249,7 +249,10 @@ def coverage(
                     seen |= set(reading.languages)
         unseen = sorted(scored - seen) if seen else []
         if unseen:
-            what = f"not in the pretraining of `{name}`: {', '.join(unseen)}"
+            what = (
+                f"not in the pretraining of `{name}`, whose tokenizer may not cover them: "
+                f"{', '.join(unseen)}"
+            )
             say("C219", what, "", ("models",))
 
 

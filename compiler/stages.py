@@ -215,7 +215,7 @@ class Stages:
             tuned = tuple(x for x in goal.languages if self._has(goal.task, "dev", x))
             identity["threshold"] = "dev" if goal.task.has("dev") else "crossfit"
             if tuned:
-                self.prepare(model, goal.task, RETRIEVAL_LENGTH, ("dev",), tuned)
+                self.prepare(model, goal.task, length, ("dev",), tuned)
         inputs = {"data": data} | ({"weights": start} if start else {})
         name = goal.task.task
         return self._add("retrieve", model, name, words, identity, inputs, self._parts(goal), job)

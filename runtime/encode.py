@@ -17,6 +17,9 @@ LONE = "▁"
 CUT = -1
 """The position of a word without a token. ``windows`` leaves none; older prepared data has some."""
 
+CHUNK = 2_000
+"""Texts that are tokenised at a time: what the tokenizer returns takes 16 KB a text."""
+
 IDS = pl.List(pl.Int32)
 """How token ids are stored."""
 
@@ -26,13 +29,16 @@ def texts(
 ) -> list[list[int]]:
     """Return the ids of texts or of pairs of texts; of what is too long the longer text is cut."""
     end = seam(tokenizer) if pairs is not None else ""
-    found: list[list[int]] = tokenizer(
-        [text + end for text in texts] if end else texts,
-        pairs,
-        truncation=True,
-        max_length=max_length,
-        return_attention_mask=False,
-    )["input_ids"]
+    found: list[list[int]] = []
+    for start in range(0, len(texts), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        found += tokenizer(
+            [text + end for text in texts[chunk]],
+            None if pairs is None else pairs[chunk],
+            truncation=True,
+            max_length=max_length,
+            return_attention_mask=False,
+        )["input_ids"]
     return found
 
 

@@ -11,6 +11,7 @@ probability of each predicted tag).
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -155,8 +156,11 @@ def score(
 
 
 def chance(task: Mapping[str, Any], data: Examples) -> float:
-    """Return the task's own chance level."""
-    return float(task.get("chance", 0.0))
+    """Return what a guesser reaches: for words, the share of the commonest tag."""
+    if task["metric"] != "accuracy":
+        return float(task.get("chance", 0.0))
+    counted = Counter(tag for tags in data.labels for tag in tags)
+    return 100.0 * counted.most_common(1)[0][1] / max(1, counted.total())
 
 
 def shuffled(data: Examples, draw: random.Random) -> Examples:

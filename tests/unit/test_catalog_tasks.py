@@ -69,7 +69,7 @@ ENGLISH = {
     "tydiqa_goldp": (3696, None, 440),
     "mewsli_x": (None, None, 1490),
     "mewsli_x_pairs": (167_719, 14_051, None),
-    "squad_v1_pairs": (87_599, 10_570, 10_570),
+    "squad_v1_pairs": (87_599, 10_570, None),
     "lareqa": (None, None, 1190),
 }
 
@@ -385,3 +385,20 @@ def test_x_stilts_is_as_released() -> None:
     }  # fmt: skip
     assert {name: found.tasks[name].epochs for name in epochs} == epochs
     assert {found.tasks[n].batch for n in ("squad_v1", "xquad", "mlqa", "tydiqa_goldp")} == {16}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "why"),
+    [
+        ("xnli", {"labels_from": "train"}, "labels_from"),
+        ("udpos", {"labels_from": "train"}, "labels_from"),
+        ("xnli", {"labels": ["a", "a"]}, "twice"),
+        ("mlqa", {"languages": ["en", "fr"]}, "no rule for fr"),
+    ],
+)
+def test_a_task_that_could_not_be_scored_is_none(
+    name: str, change: dict[str, object], why: str
+) -> None:
+    good = yaml.safe_load((SPECS / "tasks" / f"{name}.yaml").read_text(encoding="utf-8"))
+    with pytest.raises(ValueError, match=why):
+        Task.model_validate(good | change)

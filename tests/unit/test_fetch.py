@@ -47,9 +47,10 @@ def test_each_repository_once_with_what_is_read_of_it(tmp_path: Path) -> None:
     assert {want.revision for want in found.values()} == {None}
 
 
-def test_a_study_of_packages_needs_no_hub(tmp_path: Path) -> None:
-    quickstart = Path(__file__).parents[2] / "specs" / "studies" / "quickstart.yaml"
-    made = expand(check(quickstart, installed=False))
+@pytest.mark.parametrize("name", ["quickstart", "scratch-ladder"])
+def test_a_study_of_packages_needs_no_hub(tmp_path: Path, name: str) -> None:
+    study = Path(__file__).parents[2] / "specs" / "studies" / f"{name}.yaml"
+    made = expand(check(study, installed=False))
     assert fetch.wants(made, Store(tmp_path)) == []
 
 

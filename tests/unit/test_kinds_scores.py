@@ -355,3 +355,12 @@ def test_a_text_that_comes_twice_is_embedded_once() -> None:
         {}, tokenizer("encoder"), 8,
     )  # fmt: skip
     assert frame["text"].to_list() == [0, 0, 1, 0]
+
+
+def test_a_guesser_of_words_says_the_commonest_tag() -> None:
+    """Else a run that tags every word alike would pass for one that has learnt something."""
+    kind = TRAINED["token_classification"]
+    data = Examples("token_classification", [[1], [2]], [[0, 1, 0], [0]], [[0], [0]], 0)
+    words = {"kind": "token_classification", "metric": "accuracy", "chance": 5.88}
+    assert kind.chance(words, data) == 75.0
+    assert kind.chance(words | {"metric": "span_f1", "chance": 0.0}, data) == 0.0

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from hub import hub
+from tiny import write_study
 
 from compiler import lock as locks
 from compiler.check import check
@@ -224,3 +225,16 @@ def test_commits_come_from_the_hub_then_from_the_cache(tmp_path: Path) -> None:
     assert code == 0, text
     assert text.count("the hub did not answer") == 4
     assert read(locks.lock_path(path)).value == written
+
+
+def test_local_data_is_frozen_too(tmp_path: Path) -> None:
+    """Its hash is in the keys; the lock says that it is other data than was locked."""
+    study = write_study(tmp_path)
+    made = locks.make(check(study, locked=False), known)
+    locks.lock_path(study).write_text(locks.as_yaml(made, study.name), encoding="utf-8")
+    assert len(made.files) == 4 * 3 * 4, "tasks, splits and languages"
+    assert "C215" not in codes(study)
+    changed = tmp_path / "own" / "data" / "colours.test.de.jsonl"
+    changed.write_text(changed.read_text("utf-8").replace("de", "xx"), encoding="utf-8")
+    (said,) = [d.message for d in check(study).diagnostics if d.code == "C215"]
+    assert said == ("a data file is not as it was locked: tasks/../data/colours.test.de.jsonl")
