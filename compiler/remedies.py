@@ -192,7 +192,7 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "Nothing; the report estimates the slope within each family.",
     ),
     "C219": (
-        "not in the pretraining of `bloom`: de, ru",
+        "not in the pretraining of `bloom`, whose tokenizer may not cover them: de, ru",
         "Nothing; read their scores apart from those of the languages it has seen.",
     ),
     "C220": (

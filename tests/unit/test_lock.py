@@ -235,6 +235,6 @@ def test_local_data_is_frozen_too(tmp_path: Path) -> None:
     assert len(made.files) == 4 * 3 * 4, "tasks, splits and languages"
     assert "C215" not in codes(study)
     changed = tmp_path / "own" / "data" / "colours.test.de.jsonl"
-    changed.write_text(changed.read_text("utf-8").replace("de", "xx"), encoding="utf-8")
+    changed.write_text(changed.read_text("utf-8") + "\n", encoding="utf-8")
     (said,) = [d.message for d in check(study).diagnostics if d.code == "C215"]
     assert said == ("a data file is not as it was locked: tasks/../data/colours.test.de.jsonl")
