@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator
 
 from compiler.plan import load
+from runtime.batches import Source
 from runtime.loop import train
 from runtime.session import Session
 from runtime.stages.train import new_model
@@ -51,9 +52,8 @@ def main() -> None:
             data, dev = (session.examples(stage, part) for part in stage.identity["data"])
             result = train(
                 new_model(backbone, stage, session),
-                data,
+                [Source(stage.task, data.kind, data, plan.tasks[stage.task])],
                 dev,
-                plan.tasks[stage.task],
                 settings,
                 words.seed,
                 session.accelerator,

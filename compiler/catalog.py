@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from compiler.entries import Benchmark, Corpus, Device, Family, LanguageEntry, Recipe, Task
+from compiler.entries import Benchmark, Corpus, Device, Family, LanguageEntry, Task
 from compiler.errors import Diagnostic, StudyInvalid
 from compiler.identity import digest
 from compiler.source import read
 from compiler.terms import Frozen
+from compiler.training import Recipe
 from compiler.validate import validate
 
 E = TypeVar("E", bound=Frozen)

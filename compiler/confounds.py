@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from compiler.architecture import SIZE
-from compiler.entries import Model, Training
+from compiler.entries import Model
 from compiler.identity import digest
 from compiler.pretraining import Pretraining
 from compiler.resolve import Resolved
 from compiler.terms import Frozen
+from compiler.training import Training
 
 
 def confounds(resolved: Resolved) -> list[dict[str, str]]:

@@ -16,7 +16,6 @@ from compiler.terms import (
     Language,
     Metric,
     Name,
-    Phase,
     TaskKind,
 )
 
@@ -300,86 +299,6 @@ class Benchmark(Frozen):
     description: str = Field("", description="What it holds and how it is averaged.")
     citation: str = Field("", description="Paper.")
     tasks: tuple[BenchmarkTask, ...] = Field(min_length=1, description="Its tasks, in its order.")
-
-
-class Training(Frozen):
-    """The settings of one training run. Every field is part of the identity of its stage."""
-
-    steps: int | None = Field(None, gt=0, description="Optimizer steps; or give `epochs`.")
-    epochs: float | None = Field(None, gt=0, description="Passes over the training set.")
-    batch: int = Field(32, gt=0, description="Examples per optimizer step.")
-    learning_rate: float = Field(1e-5, gt=0, description="Peak learning rate of AdamW.")
-    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps with rising rate.")
-    schedule: Literal["linear", "constant"] = Field("linear", description="After the warm-up.")
-    weight_decay: float = Field(0.01, ge=0, description="Not on biases and layer norms.")
-    clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
-    dropout: float | None = Field(None, ge=0, lt=1, description="Default: the checkpoint's own.")
-    max_length: int = Field(128, ge=8, le=8192, description="Subwords; longer is cut.")
-    freeze: Literal["none", "embeddings"] = Field("none", description="Weights that stay.")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="Of the forward pass.")
-    selection: Literal["last", "best_english_dev"] = Field(
-        "last", description="Which weights are kept."
-    )
-    evaluate_every: int | None = Field(None, gt=0, description="Steps between dev scores.")
-
-
-class TrainingChange(Frozen):
-    """A change of some training settings; what is not given stays."""
-
-    steps: int | None = Field(None, gt=0, description="Optimizer steps; or give `epochs`.")
-    epochs: float | None = Field(None, gt=0, description="Passes over the training set.")
-    batch: int | None = Field(None, gt=0, description="Examples per optimizer step.")
-    learning_rate: float | None = Field(None, gt=0, description="Peak learning rate of AdamW.")
-    warmup: float | None = Field(None, ge=0, lt=1, description="Share of steps with rising rate.")
-    schedule: Literal["linear", "constant"] | None = Field(None, description="After the warm-up.")
-    weight_decay: float | None = Field(None, ge=0, description="Not on biases and layer norms.")
-    clip: float | None = Field(None, gt=0, description="Largest gradient norm.")
-    dropout: float | None = Field(None, ge=0, lt=1, description="Of backbone and head.")
-    max_length: int | None = Field(None, ge=8, le=8192, description="Subwords; longer is cut.")
-    freeze: Literal["none", "embeddings"] | None = Field(None, description="Weights that stay.")
-    precision: Literal["fp32", "bf16"] | None = Field(None, description="Of the forward pass.")
-    selection: Literal["last", "best_english_dev"] | None = Field(
-        None, description="Which weights are kept."
-    )
-    evaluate_every: int | None = Field(None, gt=0, description="Steps between dev scores.")
-
-
-class Case(Frozen):
-    """A change for the trainings that fit all of what it names."""
-
-    phase: Phase | None = Field(None, description="Only in this phase; default: both.")
-    task: Name | None = Field(None, description="Only on this task, or this mix; default: all.")
-    model: int | str | None = Field(None, description="Only this model, by its name or size.")
-    change: TrainingChange = Field(description="What is changed.")
-
-    @model_validator(mode="after")
-    def _particular(self) -> Case:
-        if sum(word is not None for word in (self.phase, self.task, self.model)) < 2:
-            raise ValueError("give two or more of `phase`, `task` and `model`")
-        return self
-
-
-class Changes(Frozen):
-    """Changes of training settings, from the general to the particular; the last one counts."""
-
-    defaults: TrainingChange = Field(TrainingChange(), description="For every training.")
-    phases: dict[Phase, TrainingChange] = Field({}, description="By phase.")
-    tasks: dict[Name, TrainingChange] = Field({}, description="By task.")
-    models: dict[Name, TrainingChange] = Field(
-        {}, description="By model, as it is called or by its size; goes to the confound ledger."
-    )
-    exceptions: tuple[Case, ...] = Field(
-        (), description="For a phase, task and model together; applied last, in their order."
-    )
-
-
-class Recipe(Changes):
-    """A named recipe of the catalog."""
-
-    recipe: Name = Field(description="Its name in studies.")
-    title: str = Field("", description="A name for people.")
-    description: str = Field("", description="What it is for, and how it was chosen.")
-    citation: str = Field("", description="Where the settings come from.")
 
 
 class Device(Frozen):

@@ -18,6 +18,9 @@ from compiler.terms import UNTRAINED
 DIRECT = Treatment(CONTROL, "intermediate", ())
 """The control arm: nothing before the target's own training."""
 
+DIVIDED = ("train", "pretrain")
+"""Kinds of stages for which a job has a process on each device of its machine."""
+
 
 def expand(resolved: Resolved) -> Plan:
     """Return the plan of a study. Pure but for hashing the local files that the study names.
@@ -69,7 +72,7 @@ class _Expansion:
             arms={arm.name: self._arm(arm) for arm in arms},
             tasks={name: self._entry(resolved.task(name)) for name in self._task_names()},
             recipes={
-                f"{phase}/{name}/{model}": training.model_dump(exclude_none=True)
+                f"{phase}/{name}/{model}": training.identity() | training.execution()
                 for (phase, name, model), training in resolved.recipes.items()
             },
             stages=self.stages.made,
@@ -168,17 +171,21 @@ class _Expansion:
         kind = entry.kind if entry and hardware.device not in ("cpu", "cuda") else hardware.device
         named = hardware.model_dump(exclude_none=True)
         named |= {"tracking": list(tracking)} if (tracking := self.resolved.study.tracking) else {}
+        named |= {"trainings": self.stages.execution} if self.stages.execution else {}
         return {"threads": None} | named | {"device": kind, "device_name": hardware.device}
 
     def _jobs(self) -> tuple[Job, ...]:
         result = []
+        devices = self.resolved.study.hardware.devices_per_node
         for name, keys in self.stages.jobs.items():
             needs = {
                 self.stages.placed[upstream]
                 for key in keys
                 for upstream in self.stages.made[key].inputs.values()
             } - {name}
-            result.append(Job(name, tuple(keys), tuple(sorted(needs))))
+            divided = any(self.stages.made[key].kind in DIVIDED for key in keys)
+            processes = devices if divided else 1
+            result.append(Job(name, tuple(keys), tuple(sorted(needs)), processes))
         return tuple(sorted(result, key=lambda job: self.ranks[job.name]))
 
     def _job_name(self, model: Model, arm: Treatment, goal: Goal | None, seed: int) -> str:

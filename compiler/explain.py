@@ -24,6 +24,7 @@ _EXECUTION = {
     "threads": "the launch script of the job",
     "pack": "which stages share a job",
     "evaluation_batch": "the batches of scoring",
+    "checkpoint_minutes": "how often a training is saved on the way",
 }
 
 

@@ -177,7 +177,7 @@ def study_digest(resolved: Resolved, lock: Lock | None = None) -> str:
             for goal in resolved.goals
         ],
         "recipes": {
-            "/".join(place): training.model_dump(mode="json")
+            "/".join(place): training.model_dump(mode="json", exclude=training.unkeyed)
             for place, training in resolved.recipes.items()
         },
     }

@@ -35,7 +35,7 @@ def render(plan: Plan) -> dict[str, str]:
     environment = _environment()
     launch = environment.get_template("launch.sh.j2")
     config = environment.get_template("accelerate.yaml.j2")
-    threads = plan.execution.get("threads")
+    threads, cpu = plan.execution.get("threads"), plan.execution.get("device") == "cpu"
     exported = [("OMP_NUM_THREADS", threads)] if threads else []
     files = {"plan.json": plan.to_json()}
     for job in plan.jobs:
@@ -44,12 +44,11 @@ def render(plan: Plan) -> dict[str, str]:
         files[f"launch/{job.name}.sh"] = launch.render(
             study=plan.name,
             job=job,
+            cpu=cpu,
             threads=threads,
             environment=[*exported, ("TOKENIZERS_PARALLELISM", "false")],
         )
-        files[f"accelerate/{job.name}.yaml"] = config.render(
-            job=job, cpu=plan.execution.get("device") == "cpu"
-        )
+        files[f"accelerate/{job.name}.yaml"] = config.render(job=job, cpu=cpu)
     return files
 
 

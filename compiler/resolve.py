@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from compiler import scratch
 from compiler.catalog import Catalog
-from compiler.entries import Corpus, Model, Task, Training
+from compiler.entries import Corpus, Model, Task
 from compiler.errors import Diagnostic
 from compiler.source import Path_
 from compiler.study import Replay, Study
 from compiler.terms import UNTRAINED, Phase
+from compiler.training import Training
 from compiler.validate import suggest
 
 CONTROL = "none"

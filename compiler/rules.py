@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 from compiler import power
 from compiler.catalog import Catalog
-from compiler.entries import Model, Training
+from compiler.entries import Model
 from compiler.pretraining import Pretraining
 from compiler.resolve import Goal, Reading, Say, Treatment, member_path, readings
 from compiler.study import Study
 from compiler.terms import RUNNABLE, Phase
+from compiler.training import Training
 from compiler.validate import suggest
 
 
@@ -95,6 +96,14 @@ def duplicates(study: Study, say: Say) -> None:
                 )
     kinds: dict[object, str] = {}
     for index, arm in enumerate(study.intermediate):
+        for name in sorted({x for x in arm.mix or () if arm.tasks.count(x) > 1}):
+            what = f"`{name}` is listed twice in the mix `{arm.name}`"
+            say(
+                "C104",
+                what,
+                "remove one; `sampling` says how often each is drawn",
+                ("intermediate", index),
+            )
         content = arm.model_dump_json(exclude={"name"})
         if content in kinds and kinds[content] != arm.name:
             say(
@@ -357,8 +366,6 @@ def _runnable(
                 users.setdefault(task.kind, {})[goal.task.task] = None
     for arm in arms:
         reasons: set[str] = {t.kind for t in arm.tasks if t.kind not in RUNNABLE}
-        reasons |= {"mixes" for c in arm.courses if c.sampling is not None}
-        reasons |= {"replay" for c in arm.courses if c.replay is not None}
         for reason in sorted(reasons):
             users.setdefault(reason, {})[arm.name] = None
     for model in models:

@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from compiler.catalog import Catalog, Languages
-from compiler.entries import Benchmark, Corpus, Device, Family, Recipe, Task
+from compiler.entries import Benchmark, Corpus, Device, Family, Task
 from compiler.plan import SCHEMA, Plan
 from compiler.study import Study
+from compiler.training import Recipe
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 """The draft that every editor's validator knows; nothing newer is used."""
@@ -29,10 +30,14 @@ MODELS: dict[str, type[BaseModel]] = {
 KINDS = (*MODELS, "plan")
 
 UNITS = {
+    "average": "dev scores",
     "bandwidth_gb_s": "GB/s",
     "batch": "examples",
+    "batch_tokens": "subwords, padding included",
     "cap": "rows",
     "chance": "points, 0 to 100",
+    "chance_steps": "optimizer steps",
+    "checkpoint_minutes": "minutes",
     "choices": "options",
     "clip": "L2 norm",
     "counts": "rows",
@@ -42,6 +47,8 @@ UNITS = {
     "evaluate_every": "optimizer steps",
     "evaluation_batch": "examples",
     "exponent": "none",
+    "freeze_backbone_steps": "optimizer steps",
+    "freeze_layers": "layers",
     "label_base": "none",
     "layers": "layers",
     "learning_rate": "none",
@@ -49,9 +56,11 @@ UNITS = {
     "margin": "points per tenfold parameters",
     "max_length": "subwords",
     "memory_gib": "GiB",
+    "micro_batch": "examples",
     "nodes": "machines",
     "non_embedding": "parameters",
     "parallel": "jobs",
+    "patience": "dev scores",
     "price_per_hour": "your currency per device and hour",
     "rate": "share of the steps, 0 to 1",
     "rows": "rows",
@@ -64,6 +73,7 @@ UNITS = {
     "total": "parameters",
     "vocabulary": "entries",
     "warmup": "share of the steps, 0 to 1",
+    "warmup_steps": "optimizer steps",
     "weight": "none",
     "weight_decay": "none",
 }

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.catalog import Catalog
-from compiler.entries import Changes, Model, Training, TrainingChange
+from compiler.entries import Model
 from compiler.resolve import Course, Goal, Say, Treatment
 from compiler.scratch import longest
 from compiler.source import Path_
 from compiler.study import Study
 from compiler.terms import Phase
+from compiler.training import Changes, Training, TrainingChange, steps_in
 from compiler.validate import suggest
+
+EITHER = (("steps", "epochs"), ("warmup", "warmup_steps"), ("batch", "batch_tokens"))
+"""Settings of which the one that is given last replaces the other."""
 
 
 def settings(
@@ -68,12 +72,14 @@ def settings(
 
 
 def steps_of(training: Training, course: Course) -> int | None:
-    """Return the optimizer steps of a course; None when they depend on an unknown row count.
+    """Return the optimizer steps of a course; None when they depend on unknown rows or lengths.
 
     A capped mix counts no task as larger than its cap.
     """
     if training.steps is not None:
         return training.steps
+    if training.batch_tokens is not None:
+        return None
     cap = (course.sampling or {}).get("cap")
     total = 0
     for task in course.tasks:
@@ -82,7 +88,7 @@ def steps_of(training: Training, course: Course) -> int | None:
             return None
         total += rows if cap is None else min(rows, int(cap))
     assert training.epochs is not None
-    return -(-round(training.epochs * total) // training.batch)
+    return steps_in(training.epochs, total, training.batch)
 
 
 def unselected(
@@ -94,7 +100,11 @@ def unselected(
     """Say which trainings keep the best weights by an English dev set that their task lacks."""
     used = [("intermediate", c.name, c.tasks, arm.path) for arm in arms for c in arm.courses]
     used += [("target", t.task, (t,), goal.path) for goal in goals for t in goal.trains]
-    chosen = {place[:2] for place, t in trainings.items() if t.selection == "best_english_dev"}
+    chosen = {
+        place[:2]
+        for place, t in trainings.items()
+        if t.selection == "best_english_dev" or t.patience
+    }
     for name, path in dict.fromkeys(
         (task.task, path)
         for phase, course, tasks, path in used
@@ -102,7 +112,9 @@ def unselected(
         if (phase, course) in chosen and not task.has("dev")
     ):
         what = f"`{name}` has no English dev set to choose the best weights on"
-        say("C125", what, "set `selection: last` for it in the recipe", path)
+        patient = any(t.patience for place, t in trainings.items() if place[1] == name)
+        hint = "set `selection: last`" + (" and `patience: 0`" if patient else "")
+        say("C125", what, f"{hint} for it in the recipe", path)
 
 
 def uncounted(
@@ -184,10 +196,11 @@ def _training(layers: list[TrainingChange | None]) -> Training:
     merged: dict[str, object] = {}
     for change in layers:
         given = change.model_dump(exclude_none=True) if change else {}
-        if "steps" in given:
-            merged.pop("epochs", None)
-        if "epochs" in given:
-            merged.pop("steps", None)
+        for name, other in EITHER:
+            if name in given:
+                merged.pop(other, None)
+            if other in given:
+                merged.pop(name, None)
         merged.update(given)
     training = Training.model_validate(merged)
     if training.steps is None and training.epochs is None:
@@ -196,4 +209,11 @@ def _training(layers: list[TrainingChange | None]) -> Training:
         raise ValueError("has both `steps` and `epochs`")
     if training.selection == "best_english_dev" and training.evaluate_every is None:
         raise ValueError("keeps the best English dev score and has no `evaluate_every`")
+    stops = training.patience or training.chance_steps
+    if training.evaluate_every is None and (training.patience or training.average > 1):
+        raise ValueError("counts dev scores and has no `evaluate_every`")
+    if training.average > 1 and training.selection != "last":
+        raise ValueError("keeps both a mean of weights and those of the best English dev score")
+    if training.average > 1 and stops:
+        raise ValueError("keeps the mean of the last weights and may stop before these")
     return training

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from compiler.check import model_folder
-from compiler.entries import Checkpoint, Corpus, Model, Task, Training
+from compiler.entries import Checkpoint, Corpus, Model, Task
 from compiler.fingerprint import MODEL_FILES, TOKENIZER_FILES, file_sha256, folder_sha256
 from compiler.identity import digest, slug, stage_key
 from compiler.plan import Kind, Stage
 from compiler.pretraining import Pretraining
 from compiler.resolve import Course, Goal, Resolved
 from compiler.scratch import languages_of, longest
+from compiler.training import Training
 
 RETRIEVAL_LENGTH = 512
 """Subwords of a sentence to be retrieved (the length of the X-STILTs and XTREME scripts)."""
@@ -51,12 +52,16 @@ A mined pair's cosine is divided by the mean cosine of both sentences to their 4
 
 @dataclass
 class Stages:
-    """The stages made so far, by key, and the job that each was first asked for by."""
+    """The stages made so far, by key, and the job that each was first asked for by.
+
+    ``execution`` says how the steps of a training are computed, where its recipe does.
+    """
 
     resolved: Resolved
     made: dict[str, Stage] = field(default_factory=dict)
     jobs: dict[str, list[str]] = field(default_factory=dict)
     placed: dict[str, str] = field(default_factory=dict)
+    execution: dict[str, dict[str, Any]] = field(default_factory=dict)
     _known: dict[Any, Any] = field(default_factory=dict)
 
     def train(
@@ -95,7 +100,8 @@ class Stages:
             languages = course.corpus.languages
             inputs["replay"] = self.texts(model, course.corpus, training.max_length, languages)
             parts = list(self.parts_of(course.corpus, ("train",), languages))
-            identity["replay"] = {**course.replay, "data": parts}
+            protocol = dict(SCORING["masked_lm"])
+            identity["replay"] = {**course.replay, "data": parts, "protocol": protocol}
         if course.shared_head:
             identity["heads"] = "shared"
         if course.shuffled:
@@ -103,7 +109,10 @@ class Stages:
         if start is not None:
             inputs["start"] = start
         name = course.tasks[0].task
-        return self._add("train", model, name, words, identity, inputs, ("all",), job)
+        key = self._add("train", model, name, words, identity, inputs, ("all",), job)
+        if found := training.execution():
+            self.execution.setdefault(key, found)
+        return key
 
     def pretrain(self, model: Model, seed: int, words: tuple[str, ...], job: str) -> str:
         """Add the pretraining of a model from scratch, and return its key."""
@@ -338,7 +347,7 @@ class Stages:
     def _dump(self, training: Training) -> dict[str, Any]:
         known = ("training", training)
         if known not in self._known:
-            self._known[known] = training.model_dump(exclude_none=True)
+            self._known[known] = training.identity()
         dumped: dict[str, Any] = self._known[known]
         return dumped
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from compiler.data import Part
-from compiler.entries import Changes, Model, refuse_without_origin
+from compiler.entries import Model, refuse_without_origin
 from compiler.pretraining import Pretraining
 from compiler.terms import Frozen, Language, Name, StudyName, Tracker
+from compiler.training import Changes
 
 
 class Ladder(Frozen):
@@ -200,6 +201,11 @@ class Hardware(Frozen):
         description="Stages of a job: one target's training and scoring, or all of a seed.",
     )
     evaluation_batch: int = Field(128, gt=0, description="Examples per scoring batch.")
+    checkpoint_minutes: float | None = Field(
+        None,
+        gt=0,
+        description="Time between the checkpoints that a training goes on from; default: 10.",
+    )
 
 
 class Evidence(Frozen):

@@ -16,9 +16,13 @@ def refuse_unknown(plan: Plan) -> None:
     for stage in plan.stages.values():
         for reason in _lacks(plan, stage):
             lacking[reason] = lacking.get(reason, 0) + 1
-    devices = int(plan.execution.get("nodes", 1)) * int(plan.execution.get("devices_per_node", 1))
-    if devices > 1:
-        lacking[f"{devices} devices for a job"] = len(plan.stages)
+    nodes = int(plan.execution.get("nodes", 1))
+    if nodes > 1:
+        lacking[f"{nodes} machines for a job"] = len(plan.stages)
+    undivided = [x for x in plan.stages.values() if x.identity.get("kind") == "dual_encoder"]
+    trained = sum(stage.kind == "train" for stage in undivided)
+    if trained and any(job.processes > 1 for job in plan.jobs):
+        lacking["a dual encoder trained by several processes"] = trained
     if lacking:
         shown = "; ".join(f"{reason} ({count} stages)" for reason, count in sorted(lacking.items()))
         raise EnvironmentUnready(
@@ -32,8 +36,5 @@ def _lacks(plan: Plan, stage: Stage) -> list[str]:
     found = []
     if stage.kind in ("tokenizer", "pretrain"):
         found.append("pretraining from scratch")
-    elif stage.reads_corpus:
-        found.append("texts of a corpus")
-    found += [name for name in ("mix", "replay") if name in stage.identity]
     tuning = str(plan.models[stage.model].get("tuning", "full"))
     return found + ([f"{tuning} tuning"] if tuning != "full" else [])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +22,8 @@ class Batch:
     """Padded token ids of some sequences, of shape (sequences, longest), and what they teach.
 
     ``rows`` are the items in training, the sequences in scoring. The shape of ``labels`` is the
-    kind's; ``chosen`` marks the positions that the head sees, where these are not all.
+    kind's; ``chosen`` marks the positions that the head sees, where these are not all. ``source``
+    numbers the source that a batch to train on was drawn from.
     """
 
     rows: list[int]
@@ -29,14 +31,34 @@ class Batch:
     attention_mask: Tensor
     labels: Tensor | None = None
     chosen: Tensor | None = None
+    source: int = 0
 
     def to(self, device: torch.device) -> Self:
-        """Return the batch with its tensors on a device."""
-        moved = [
-            None if tensor is None else tensor.to(device)
-            for tensor in (self.input_ids, self.attention_mask, self.labels, self.chosen)
-        ]
-        return type(self)(self.rows, *moved)  # type: ignore[arg-type]
+        """Return the batch with its tensors on a device; to a GPU without waiting for it."""
+        return self._mapped(lambda tensor: _moved(tensor, device))
+
+    def part(self, items: slice) -> Self:
+        """Return some of the items, with their sequences, padded to the longest of these."""
+        each = len(self.input_ids) // len(self.rows)
+        lines = torch.arange(len(self.input_ids)).reshape(-1, each)[items].reshape(-1)
+        longest = int(self.attention_mask[lines].sum(dim=1).max())
+        whole = self.input_ids.shape
+
+        def cut(tensor: Tensor) -> Tensor:
+            if len(tensor) == whole[0]:
+                tensor = tensor[lines]
+                return tensor[:, :longest] if tensor.shape[1:] == whole[1:] else tensor
+            return tensor[items]
+
+        return replace(self._mapped(cut), rows=self.rows[items])
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Self:
+        tensors = {
+            name: change(tensor)
+            for name in ("input_ids", "attention_mask", "labels", "chosen")
+            if (tensor := getattr(self, name)) is not None
+        }
+        return replace(self, **tensors)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -75,34 +97,102 @@ class Examples:
         return max(len(self.input_ids[s]) for s in self.sequences([item]))
 
 
+@dataclass(frozen=True)
+class Source:
+    """What a training draws batches from: the examples of one task, and what is made of them.
+
+    ``head`` is the name of its head in the model; its loss is multiplied by ``share``.
+    """
+
+    name: str
+    kind: str
+    data: Examples
+    task: Mapping[str, Any]
+    head: str = "head"
+    share: float = 1.0
+
+
+Order = Callable[[int, int], Iterator[tuple[int, Batch]]]
+"""Steps of a training and the step to begin after in, (number of the source, batch) out."""
+
 Collate = Callable[[Examples, Sequence[int], Generator], Batch]
 Present = Callable[[Examples, Sequence[int]], Batch]
 
 
 def training_batches(
-    data: Examples, collate: Collate, batch: int, steps: int, seed: int
+    data: Examples, collate: Collate, batch: int, steps: int, seed: int, start_step: int = 0
 ) -> Iterator[Batch]:
-    """Yield ``steps`` batches: every epoch in a new order, items of like length together.
+    """Yield the batches of ``steps`` steps: every epoch in a new order, like lengths together.
 
     The order depends on the seed alone, and so does what ``collate`` draws. Within pools of 16
     batches items are sorted by length, which saves padding, and the batches of a pool come in
-    random order.
+    random order. With ``start_step`` the batches of so many steps are left out; of their epoch the
+    order is drawn, and nothing is sorted or collated.
     """
-    made = 0
-    epoch = 0
+    items = len(data.items) or len(data.input_ids)
+    made = start_step
     while made < steps:
+        epoch, skipped = divmod(made, math.ceil(items / batch))
         random = np.random.default_rng([seed, epoch])
-        order = random.permutation(len(data.items) or len(data.input_ids))
-        pool = batch * 16
-        for start in range(0, len(order), pool):
-            chunk = sorted(order[start : start + pool].tolist(), key=data.length)
-            groups = [chunk[i : i + batch] for i in range(0, len(chunk), batch)]
-            for index in random.permutation(len(groups)):
+        order = random.permutation(items)
+        for start in range(0, items, batch * 16):
+            pool = order[start : start + batch * 16]
+            places = random.permutation(math.ceil(len(pool) / batch))
+            wanted, skipped = places[skipped:], max(0, skipped - len(places))
+            chunk = sorted(pool.tolist(), key=data.length) if len(wanted) else []
+            for place in wanted:
                 if made == steps:
                     return
-                yield collate(data, groups[index], np.random.default_rng([seed, made, 1]))
+                group = chunk[place * batch : (place + 1) * batch]
+                yield collate(data, group, np.random.default_rng([seed, made, 1]))
                 made += 1
+
+
+def token_batches(
+    data: Examples, collate: Collate, tokens: int, steps: int, seed: int, start_step: int = 0
+) -> Iterator[Batch]:
+    """Yield batches of so many tokens, padding included, instead of so many items.
+
+    As in ``training_batches``; an item that is longer than a batch is one of its own. With
+    ``start_step`` the epochs before are grouped again, and not collated.
+    """
+    made = epoch = 0
+    while made < steps:
+        for group in _token_groups(data, tokens, seed, epoch):
+            if made == steps:
+                return
+            if made >= start_step:
+                yield collate(data, group, np.random.default_rng([seed, made, 1]))
+            made += 1
         epoch += 1
+
+
+def token_steps(data: Examples, tokens: int, epochs: float, seed: int) -> int:
+    """Count the batches of some epochs; of the last one a share, rounded up."""
+    whole, share = divmod(epochs, 1)
+    sizes = [len(_token_groups(data, tokens, seed, epoch)) for epoch in range(math.ceil(epochs))]
+    return sum(sizes[: int(whole)]) + (math.ceil(share * sizes[-1]) if share else 0)
+
+
+def _token_groups(data: Examples, tokens: int, seed: int, epoch: int) -> list[list[int]]:
+    """Return the items of every batch of an epoch: like lengths together, in random order."""
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(data.items) or len(data.input_ids))
+    sizes = {item: len(data.sequences([item])) for item in order.tolist()}
+    mean = sum(sizes[item] * data.length(item) for item in sizes) / max(1, len(sizes))
+    pool = 16 * max(1, int(tokens / max(1.0, mean)))
+    found: list[list[int]] = []
+    for start in range(0, len(order), pool):
+        groups: list[list[int]] = []
+        held = 0
+        for item in sorted(order[start : start + pool].tolist(), key=data.length):
+            held += sizes[item]
+            if not groups or held * data.length(item) > tokens:
+                groups.append([])
+                held = sizes[item]
+            groups[-1].append(item)
+        found += [groups[place] for place in random.permutation(len(groups))]
+    return found
 
 
 def scoring_batches(data: Examples, present: Present, batch: int) -> Iterator[Batch]:
@@ -127,6 +217,12 @@ def pad(sequences: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]
         ids[line, : len(sequence)] = torch.tensor(sequence, dtype=torch.long)
         mask[line, : len(sequence)] = 1
     return ids, mask
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def arrays(column: pl.Series) -> list[Any]:

@@ -112,8 +112,14 @@ def degeneracy(english_dev: Mapping[str, Any]) -> str:
     Accuracy must exceed chance by more than three binomial standard errors, sqrt(p (1 - p) / n) at
     chance p; so must the F1 of answers where saying that nothing has an answer scores something.
     An F1 without such a chance must exceed 1 point. Other metrics have no known chance and are not
-    judged. Test scores are never looked at: that would select on the outcome.
+    judged. A mix is degenerate when none of its tasks is above chance: an encoder that has learnt
+    one of nine is no failed run. Test scores are never looked at: that would select on the outcome.
     """
+    tasks = english_dev.get("tasks")
+    if isinstance(tasks, Mapping):
+        reasons = {name: degeneracy(one) for name, one in tasks.items()}
+        said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        return said if all(reasons.values()) else ""
     value, metric = _finite(english_dev.get("value")), english_dev.get("metric")
     if value is None:
         return ""

@@ -27,6 +27,10 @@ PAUSES = (1, 3, 0)
 """Seconds to wait before a busy hub is asked again."""
 
 
+CORPORA = "corpora/"
+"""What stands before the name of a corpus, so that it is no task's."""
+
+
 @dataclass
 class Want:
     """A repository at the revision that `run` will ask for, and what of it.
@@ -41,7 +45,7 @@ class Want:
     weights: bool = False
     tokenizer: bool = False
     parts: list[tuple[str, str, str]] = field(default_factory=list)
-    """Of a data set: (task, split, language)."""
+    """Of a data set: (task, or ``CORPORA`` and the name of a corpus, split, language)."""
 
 
 @dataclass(frozen=True)
@@ -75,20 +79,22 @@ def wants(plan: Plan, store: Store) -> list[Want]:
         if not missing:
             continue
         model = plan.models[stage.model]
-        tokenizer = want("model", model.get("tokenizer") or model.get("checkpoint"))
+        tokenizer = want("model", model.get("tokenizer") or model["checkpoint"])
         if tokenizer:
             tokenizer.tokenizer = True
         if stage.kind != "prepare":
-            weights = want("model", model.get("checkpoint"))
+            weights = want("model", model["checkpoint"])
             if weights:
                 weights.weights = True
             continue
-        if stage.reads_corpus:
-            continue  # refused by `run` so far
-        rows = want("dataset", plan.tasks[stage.task]["source"])
+        rows = want("dataset", plan.define(stage)["source"])
         for part in missing if rows else ():
             split, language = part.split("@")[0].split(".", 1)
-            asked = (stage.task, split, language)
+            asked = (
+                f"{CORPORA}{stage.task}" if stage.reads_corpus else stage.task,
+                split,
+                language,
+            )
             if rows and asked not in rows.parts:
                 rows.parts.append(asked)
     return sorted(found.values(), key=lambda one: (one.kind, one.name, one.revision or ""))
@@ -172,11 +178,14 @@ def _commit(want: Want, cached: bool) -> tuple[str | None, str]:
 def _rows(plan: Plan, want: Want, commit: str | None) -> tuple[str | None, list[str]]:
     """Load every part as `run` will: this fills the libraries' caches, and checks the rows."""
     from runtime import data
+    from runtime.corpora import as_task
 
     troubles = []
-    for task, split, language in want.parts:
+    for name, split, language in want.parts:
+        corpus = plan.corpora.get(name.removeprefix(CORPORA))
+        task = as_task(corpus) if corpus and name.startswith(CORPORA) else plan.tasks[name]
         try:
-            commit = data.load(plan.tasks[task], split, language)[1] or commit
+            commit = data.load(task, split, language)[1] or commit
         except Exception as error:
             why = str(error) if isinstance(error, data.DataInvalid) else _why(want, error)
             if why is None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from compiler.plan import Stage
 
 
 def needs(stage: Stage, part: str) -> list[tuple[str, str]]:
     """Return the (stage, part) pairs that a part of a stage reads."""
     wanted = []
+    several = iter(_sources(stage.identity))
     for role, key in stage.inputs.items():
-        if role != "data":
-            wanted.append((key, "all"))
+        if role == "data":
+            names = prepared(stage, part)
+        elif role == "replay":
+            names = list(stage.identity["replay"]["data"])
+        elif role.startswith("data:"):
+            names = list(next(several)["data"])
         else:
-            wanted += [(key, name) for name in prepared(stage, part)]
+            names = ["all"]
+        wanted += [(key, name) for name in names]
     return wanted
+
+
+def _sources(identity: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what an identity says of several data sets, in the order of the inputs."""
+    return list(identity.get("corpora", identity.get("mix", ())))
 
 
 def prepared(stage: Stage, part: str) -> list[str]:

@@ -16,28 +16,56 @@ _EMBEDDING_NAMES = ("embeddings", "embed_tokens", "wte", "word_embeddings", "sha
 
 
 class Model(nn.Module):
-    """A backbone with the head of a task; how the head is applied is its kind's."""
+    """A backbone with the head of a task, or several; how one is applied is its kind's.
+
+    ``names`` are the heads, under which they stand in the model's state: ``head`` where there is
+    one task, or one head for all.
+    """
 
     def __init__(
-        self, backbone: nn.Module, head: nn.Module, read: Read, pooling: str, dropout: float
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        read: Read,
+        pooling: str,
+        dropout: float,
+        name: str = "head",
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        self.head = head
-        self.read = read
+        self.names: list[str] = []
+        self.reads: dict[str, Read] = {}
+        self.add(name, head, read)
+
+    def add(self, name: str, head: nn.Module, read: Read) -> None:
+        """Add a head under a name of its own."""
+        self.add_module(name, head)
+        self.names.append(name)
+        self.reads[name] = read
+
+    @property
+    def origins(self) -> str | dict[str, str]:
+        """Where the head comes from, as a record says it; of several heads, by name."""
+        found = {name: str(getattr(getattr(self, name), "origin", "new")) for name in self.names}
+        return found.get("head", "") if len(found) == 1 else found
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, chosen: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        chosen: Tensor | None = None,
+        head: str = "head",
     ) -> Tensor:
-        """Return what the kind's ``logits`` makes of the last hidden states."""
+        """Return what the ``logits`` of the head's kind makes of the last hidden states."""
         hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return self.read(self, hidden, attention_mask, chosen)
+        return self.reads[head](self, getattr(self, head), hidden, attention_mask, chosen)
 
 
-Read = Callable[[Model, Tensor, Tensor, Tensor | None], Tensor]
-"""Model, hidden states (sequences, length, width), mask and chosen positions in, logits out."""
+Read = Callable[[Model, nn.Module, Tensor, Tensor, Tensor | None], Tensor]
+"""Model, head, hidden states (sequences, length, width), mask and chosen positions in, logits out.
+"""
 
 
 def width(backbone: nn.Module) -> int:

@@ -20,7 +20,9 @@ class Record:
 
     ``result`` by kind, values on a 0-100 scale: ``prepare`` {rows, tokens, text_sha256,
     unknown_share}; ``train`` {steps, loss_first, loss_last, english_dev {metric, value, chance, n},
-    parameters {total, non_embedding, trained}, tokens_per_second}; ``evaluate`` and ``retrieve``
+    parameters {total, non_embedding, trained}, tokens_per_second}, and of a mix or replay
+    english_dev.tasks {name: {metric, value, chance, n}}, whose mean is its value, and sources
+    {name: {head, steps, examples, loss_first, loss_last, languages}}; ``evaluate`` and ``retrieve``
     {metric, value, n, scores {name: value}}. What came from the hub is named by its commit:
     source_commit, tokenizer_commit, checkpoint_commit.
     """

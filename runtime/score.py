@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 
 from runtime.batches import Examples, scoring_batches
 from runtime.kinds import TRAINED
@@ -20,19 +23,28 @@ def predict(
     batch: int,
     device: torch.device,
     pool: Pool | None = None,
+    head: str = "head",
+    shared: Accelerator | None = None,
 ) -> dict[str, list[Any]]:
     """Return the columns of the predictions, a row per example, as the module of the kind says.
 
-    ``batch`` counts sequences; ``pool`` is what the queries of a dual encoder search in.
+    ``batch`` counts sequences; ``pool`` is what the queries of a dual encoder search in, ``head``
+    the name of the head. With ``shared`` the processes take batches in turn, each sequence is
+    predicted once, and all get all predictions.
     """
+    rank, world = (shared.process_index, shared.num_processes) if shared else (0, 1)
     kind = TRAINED[data.kind]
     found: list[Any] = [None] * len(data.input_ids)
     model.eval()
     with torch.inference_mode():
-        for chunk in scoring_batches(data, kind.present, batch):
+        for chunk in islice(scoring_batches(data, kind.present, batch), rank, None, world):
             chunk = chunk.to(device)
-            logits = model(chunk.input_ids, chunk.attention_mask, chunk.chosen)
+            logits = model(chunk.input_ids, chunk.attention_mask, chunk.chosen, head)
             decoded = kind.decode(logits, chunk, data, task)
             for sequence, value in zip(chunk.rows, decoded, strict=True):
                 found[sequence] = value
+    if world > 1:
+        own = [(place, value) for place, value in enumerate(found) if value is not None]
+        for place, value in gather_object(own):
+            found[place] = value
     return kind.predictions(found, data, task, pool)

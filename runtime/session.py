@@ -20,6 +20,7 @@ from torch import nn
 from compiler.plan import Plan, Stage
 from compiler.render import host
 from runtime.batches import Examples
+from runtime.corpora import as_task
 from runtime.kinds import TRAINED
 from runtime.kinds.dual_encoder import Pool
 from runtime.model import dropouts, load_backbone, load_tokenizer, parameter_counts
@@ -86,8 +87,9 @@ class Session:
         Labels that are those of the training set come from its tags, sorted; they are kept beside
         the trained weights, and scoring takes them from there.
         """
+        own = self.plan.define(stage)
         task = {
-            **self.plan.tasks[stage.task],
+            **(as_task(own) if stage.reads_corpus else own),
             "protocol": stage.identity.get("protocol", {}),
         }
         if task.get("labels_from") != "train" or stage.kind == "prepare":
@@ -126,4 +128,5 @@ class Session:
     def weights(self, key: str) -> dict[str, torch.Tensor]:
         """Return what a training stage left: every weight that it could change."""
         path: Path = self.store.verified(key) / "weights.safetensors"
-        return load_file(path, device=str(self.accelerator.device))
+        device = self.accelerator.device  # of several processes on CPUs it is cpu:0, cpu:1
+        return load_file(path, device="cpu" if device.type == "cpu" else str(device))

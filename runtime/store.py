@@ -87,7 +87,7 @@ class Store:
         if record is None:
             raise StoreDamaged("R004", f"{key}/{part} is not finished", where=str(folder))
         for name, output in record.outputs.items():
-            if _sha256(folder / name) != output["sha256"]:
+            if sha256(folder / name) != output["sha256"]:
                 raise StoreDamaged(
                     "R005",
                     f"{name} has changed since it was recorded",
@@ -149,14 +149,14 @@ class Store:
         Returns the record as it stands in the store: another process's, if that was first.
         """
         for path in temporary.iterdir():
-            _sync(path)
+            sync(path)
         outputs = {
-            path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
             for path in sorted(temporary.iterdir())
         }
         finished = replace(record, outputs=outputs)
         atomic_write(temporary / "record.json", finished.to_json().encode("utf-8"))
-        _sync(temporary)
+        sync(temporary)
         target = self.folder(record.stage, record.part)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -169,7 +169,7 @@ class Store:
                 return first
             self.set_aside(record.stage, record.part)
             temporary.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
         return finished
 
     def _failure_path(self, key: str) -> Path:
@@ -228,7 +228,7 @@ def _unreadable(path: Path, error: OSError) -> EnvironmentUnready:
     )
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Bring a file or the entries of a folder to the disk, where its file system can."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -240,7 +240,8 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -249,8 +250,11 @@ def sweep(store: Store) -> None:
     """Remove what processes that are gone left behind: temporary folders and files, and leases.
 
     A lease outlives its process when that was killed between a stage's last record and giving the
-    lease back: nobody would take it again.
+    lease back: nobody would take it again. So do the checkpoints of a training that has its record.
     """
+    for path in (store.root / "checkpoints").glob("*"):
+        if _SAFE.match(path.name) and store.record(path.name) is not None:
+            shutil.rmtree(path, ignore_errors=True)
     for path in (store.root / "leases").glob("*.json"):
         if abandoned(path):
             bury(path)

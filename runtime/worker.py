@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -32,6 +32,10 @@ LOOK = 1.0
 """Seconds between two looks at whether the run that started this job is still there."""
 
 
+COMPUTING = timedelta(hours=2)
+"""How long a process of a job waits for another one in what they compute together."""
+
+
 class Stopped(BaseException):
     """The process was asked to stop; the stage in hand is given up, what is done is kept."""
 
@@ -49,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     The code is also left in the file that the launch script names, see its last lines.
     """
     code = work(argv)
-    if os.environ.get("STILTSCALE_EXIT_CODE"):
+    if os.environ.get("STILTSCALE_EXIT_CODE") and not _follows():
         with contextlib.suppress(OSError):
             Path(os.environ["STILTSCALE_EXIT_CODE"]).write_text(f"{code}\n", encoding="utf-8")
     return code
@@ -74,6 +78,8 @@ def work(argv: list[str] | None) -> int:
                 hint=f"choose from: {', '.join(job.name for job in plan.jobs[:12])}",
             )
         store = Store(words.store)
+        if _follows():
+            return Worker(plan, store, job.stages, job.processes, words.plan.parent).follow()
         store.prepare()
         return Worker(plan, store, job.stages, job.processes, words.plan.parent).run()
     except StiltscaleError as error:
@@ -96,16 +102,22 @@ class Worker:
         self.pending = list(keys)
         self.processes = processes
         self.session: Any = None
+        self.ranks: Any = None
         self.full = False
+        self.parted = False
 
     def run(self) -> int:
         """Run what is missing; a failed stage blocks only what depends on it."""
+        if self.processes > 1:
+            self.session = self.open_session()
         outcomes: dict[str, Outcome] = {}
         while self.pending:
             moved = False
             for key in list(self.pending):
                 check()
-                outcome = "blocked" if self.full else self.guarded(self.plan.stages[key])
+                outcome = (
+                    "blocked" if self.full or self.parted else self.guarded(self.plan.stages[key])
+                )
                 if outcomes.get(key) != outcome:
                     _say(f"{outcome:8} {key}")
                 outcomes[key] = outcome
@@ -114,8 +126,33 @@ class Worker:
                     moved = True
             if not moved:
                 time.sleep(1.0)
+        if self.ranks is not None and not self.parted:
+            self.ranks.lead(None)
+            self.ranks.together(failed=False)  # what they talk by goes with this process
         bad = sum(outcome in ("failed", "blocked") for outcome in outcomes.values())
         return 3 if bad else 0
+
+    def follow(self) -> int:
+        """Do this process's share of what the main one runs; nothing is written here.
+
+        Ends with 1 when a part failed here and not elsewhere: Accelerate then ends the others.
+        """
+        self.session = self.open_session()
+        while (word := self.ranks.follow()) is not None:
+            key, part = word
+            failed = False
+            try:
+                with interruptible():
+                    self.module(self.plan.stages[key]).run(
+                        self.session, self.plan.stages[key], part, self.folder, lambda **_: check()
+                    )
+            except Exception:
+                _say(traceback.format_exc())
+                failed = True
+            if not self.ranks.together(failed):
+                return 1
+        self.ranks.together(failed=False)
+        return 0
 
     def guarded(self, stage: Stage) -> Outcome:
         """Attempt a stage; what goes wrong around its parts is its failure, not the job's end."""
@@ -156,10 +193,8 @@ class Worker:
 
     def run_part(self, stage: Stage, part: str, lease: Lease) -> None:
         """Run one part and commit its record."""
-        from runtime import provenance, tracking
-        from runtime.stages import evaluate, prepare, retrieve, train
+        from runtime import checkpoint, provenance, tracking
 
-        module = {"prepare": prepare, "train": train, "evaluate": evaluate, "retrieve": retrieve}
         if self.session is None:
             with interruptible():
                 self.session = self.open_session()
@@ -178,8 +213,8 @@ class Worker:
                 lease.tell(**progress)
                 log(progress)
 
-            with interruptible():
-                result = module[stage.kind].run(self.session, stage, part, folder, tell)
+            with interruptible(), self.joined(stage, part):
+                result = self.module(stage).run(self.session, stage, part, folder, tell)
             if result.get("english_dev"):
                 log({"step": result["steps"], "english_dev": result["english_dev"]["value"]})
             record = Record(
@@ -199,6 +234,32 @@ class Worker:
                 },
             )
             self.store.commit(record, folder)
+            checkpoint.clear(self.store.root, stage.key)
+
+    @contextlib.contextmanager
+    def joined(self, stage: Stage, part: str) -> Iterator[None]:
+        """Let the other processes of the job do their share of a part."""
+        from runtime.ranks import shared
+
+        if self.ranks is None or not shared(stage):
+            yield
+            return
+        self.ranks.lead([stage.key, part])
+        try:
+            yield
+        except Exception:
+            self.parted = not self.ranks.together(failed=True)
+            raise
+        self.parted = not self.ranks.together(failed=False)
+        if self.parted:
+            raise RuntimeError("another process of the job failed; the log says why")
+
+    def module(self, stage: Stage) -> Any:
+        """Return what runs the stages of a kind."""
+        from runtime.stages import evaluate, prepare, retrieve, train
+
+        module = {"prepare": prepare, "train": train, "evaluate": evaluate, "retrieve": retrieve}
+        return module[stage.kind]
 
     def open_session(self) -> Any:
         """Load the libraries once; raises when another number of processes runs than was planned.
@@ -207,7 +268,9 @@ class Worker:
         """
         import torch
         from accelerate import Accelerator
+        from accelerate.utils import InitProcessGroupKwargs
 
+        from runtime import ranks
         from runtime.session import Session
 
         threads = self.plan.execution.get("threads")
@@ -217,16 +280,28 @@ class Worker:
             cpu=self.plan.execution.get("device") == "cpu",
             log_with=list(self.plan.execution.get("tracking", ())) or None,
             project_dir=self.folder / "tracking",
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=COMPUTING)]
+            if self.processes > 1
+            else [],
         )
         wanted = str(self.plan.execution.get("device"))
         if wanted == "cuda" and accelerator.device.type != "cuda":
             raise RuntimeError(
                 f"the plan asks for a GPU, and Accelerate found {accelerator.device}"
             )
+        cpu = accelerator.device.type == "cpu"
         if accelerator.num_processes != self.processes:
             raise RuntimeError(
                 f"{self.processes} processes were planned, {accelerator.num_processes} run"
             )
+        wanted = "NO" if self.processes == 1 else f"MULTI_{'CPU' if cpu else 'GPU'}"
+        found = str(accelerator.distributed_type).rsplit(".", 1)[-1]
+        if found != wanted:
+            raise RuntimeError(
+                f"Accelerate runs the job as {found}, and it was planned as {wanted}"
+            )
+        if self.processes > 1:
+            self.ranks = ranks.connect(accelerator)
         return Session(self.plan, self.store, accelerator)
 
     def lacking(self, stage: Stage, part: str) -> list[tuple[str, str]]:
@@ -337,6 +412,11 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
     _asked.set()
     if _open.is_set() and not again:  # a second signal must not cut short the tidying up
         raise Stopped
+
+
+def _follows() -> bool:
+    """Tell whether this is a process of a job that another one leads."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 def _now() -> str:

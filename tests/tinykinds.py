@@ -17,7 +17,7 @@ from transformers import (
     XLMRobertaModel,
 )
 
-from runtime.batches import Examples
+from runtime.batches import Examples, Source
 from runtime.kinds import ENCODED, TRAINED
 from runtime.loop import train
 from runtime.model import Model
@@ -146,8 +146,9 @@ def trained(
         "weight_decay": 0.0, "clip": 1.0, "freeze": "none", "precision": "fp32",
         "selection": selection,
     }  # fmt: skip
+    source = Source(data.kind, data.kind, data, of)
     return train(
-        made, data, dev, of, settings, 1, Accelerator(cpu=True), 64, lambda **_progress: None
+        made, [source], dev, settings, 1, Accelerator(cpu=True), 64, lambda **_progress: None
     )
 
 

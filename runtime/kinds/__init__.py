@@ -52,8 +52,10 @@ class Trained(Encoded, Protocol):
     def head(self, backbone: nn.Module, task: Task, model: Mapping[str, Any]) -> nn.Module:
         """Return a new head for a backbone of a model of the plan."""
 
-    def logits(self, model: Model, hidden: Tensor, mask: Tensor, chosen: Tensor | None) -> Tensor:
-        """Apply the head to the last hidden states, of shape (sequences, length, width)."""
+    def logits(
+        self, model: Model, head: nn.Module, hidden: Tensor, mask: Tensor, chosen: Tensor | None
+    ) -> Tensor:
+        """Apply a head to the last hidden states, of shape (sequences, length, width)."""
 
     def collate(self, data: Examples, items: Sequence[int], draw: Generator) -> Batch:
         """Return a batch of items to train on."""

@@ -99,7 +99,9 @@ def head(backbone: nn.Module, task: Mapping[str, Any], model: Mapping[str, Any])
     return nn.Identity()
 
 
-def logits(model: Model, hidden: Tensor, mask: Tensor, chosen: Tensor | None) -> Tensor:
+def logits(
+    model: Model, head: nn.Module, hidden: Tensor, mask: Tensor, chosen: Tensor | None
+) -> Tensor:
     """Return vectors of length 1, of shape (sequences, width)."""
     return functional.normalize(pool(hidden, mask, model.pooling).float(), dim=-1)
 

@@ -89,14 +89,16 @@ def head(backbone: nn.Module, task: Mapping[str, Any], model: Mapping[str, Any])
     return language_head(backbone, model)
 
 
-def logits(model: Model, hidden: Tensor, mask: Tensor, chosen: Tensor | None) -> Tensor:
+def logits(
+    model: Model, head: nn.Module, hidden: Tensor, mask: Tensor, chosen: Tensor | None
+) -> Tensor:
     """Return logits of shape (chosen tokens, vocabulary); in scoring the best token of each."""
     assert chosen is not None
     wanted = hidden[chosen]
     if model.training:
-        found: Tensor = model.head(wanted)
+        found: Tensor = head(wanted)
         return found
-    return torch.cat([model.head(some).argmax(dim=-1) for some in torch.split(wanted, AT_ONCE)])
+    return torch.cat([head(some).argmax(dim=-1) for some in torch.split(wanted, AT_ONCE)])
 
 
 def collate(data: Examples, items: Sequence[int], draw: Generator) -> Batch:

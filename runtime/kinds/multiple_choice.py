@@ -101,9 +101,11 @@ def head(backbone: nn.Module, task: Mapping[str, Any], model: Mapping[str, Any])
     return linear(backbone, 1)
 
 
-def logits(model: Model, hidden: Tensor, mask: Tensor, chosen: Tensor | None) -> Tensor:
+def logits(
+    model: Model, head: nn.Module, hidden: Tensor, mask: Tensor, chosen: Tensor | None
+) -> Tensor:
     """Return logits of shape (sequences,)."""
-    found: Tensor = model.head(model.dropout(pool(hidden, mask, model.pooling)))
+    found: Tensor = head(model.dropout(pool(hidden, mask, model.pooling)))
     return found.squeeze(-1)
 
 

@@ -58,9 +58,11 @@ def head(backbone: nn.Module, task: Mapping[str, Any], model: Mapping[str, Any])
     return linear(backbone, len(task["labels"]))
 
 
-def logits(model: Model, hidden: Tensor, mask: Tensor, chosen: Tensor | None) -> Tensor:
+def logits(
+    model: Model, head: nn.Module, hidden: Tensor, mask: Tensor, chosen: Tensor | None
+) -> Tensor:
     """Return logits of shape (sequences, labels)."""
-    found: Tensor = model.head(model.dropout(pool(hidden, mask, model.pooling)))
+    found: Tensor = head(model.dropout(pool(hidden, mask, model.pooling)))
     return found
 
 

@@ -101,9 +101,11 @@ def head(backbone: nn.Module, task: Mapping[str, Any], model: Mapping[str, Any])
     return linear(backbone, 2)
 
 
-def logits(model: Model, hidden: Tensor, mask: Tensor, chosen: Tensor | None) -> Tensor:
+def logits(
+    model: Model, head: nn.Module, hidden: Tensor, mask: Tensor, chosen: Tensor | None
+) -> Tensor:
     """Return logits of shape (sequences, length, 2); position 0 is no answer."""
-    found: Tensor = model.head(model.dropout(hidden))
+    found: Tensor = head(model.dropout(hidden))
     if model.pooling == "last":
         last = mask.sum(dim=1) - 1
         none = found[torch.arange(len(found), device=found.device), last]

@@ -90,9 +90,11 @@ def head(backbone: nn.Module, task: Mapping[str, Any], model: Mapping[str, Any])
     return linear(backbone, len(task["labels"]))
 
 
-def logits(model: Model, hidden: Tensor, mask: Tensor, chosen: Tensor | None) -> Tensor:
+def logits(
+    model: Model, head: nn.Module, hidden: Tensor, mask: Tensor, chosen: Tensor | None
+) -> Tensor:
     """Return logits of shape (sequences, length, tags)."""
-    found: Tensor = model.head(model.dropout(hidden))
+    found: Tensor = head(model.dropout(hidden))
     return found
 
 

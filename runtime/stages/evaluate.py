@@ -32,14 +32,17 @@ def run(
     data = session.examples(stage, f"test.{part}")
     batch = int(session.plan.execution["evaluation_batch"])
     pool = candidates(session, stage, model, task, tell)
-    predicted = predict(model, data, task, batch, session.accelerator.device, pool)
+    accelerator = session.accelerator
+    shared = None if stage.identity.get("pool") else accelerator  # see ranks.shared
+    predicted = predict(model, data, task, batch, accelerator.device, pool, shared=shared)
     scores = TRAINED[data.kind].score(task, data, predicted, language_of(part))
     ids = session.frame(stage.inputs["data"], f"test.{part}")["id"]
     if len(ids) > len(data):  # several rows for an example
         ids = ids.unique(maintain_order=True)
-    pl.DataFrame({"id": ids, "gold": data.labels} | predicted).write_parquet(
-        folder / "predictions.parquet"
-    )
+    if accelerator.is_main_process:
+        pl.DataFrame({"id": ids, "gold": data.labels} | predicted).write_parquet(
+            folder / "predictions.parquet"
+        )
     value = next(iter(scores.values()))
     return {"metric": stage.identity["metric"], "value": value, "n": len(data), "scores": scores}
 

@@ -1,4 +1,4 @@
-"""Prepares one split of a task in one language: loads, checks, tokenises and stores it."""
+"""Prepares one split of a task or corpus in a language: loads, checks, tokenises, stores it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def run(
     tokenizer = session.tokenizer(stage.model)
     length = int(stage.identity["max_length"])
     frame = ENCODED[str(task["kind"])].encode(rows, task, tokenizer, length)
+    if stage.reads_corpus:
+        frame = frame.with_columns(language=pl.lit(language))
     frame.write_ipc(folder / "data.arrow", compression="uncompressed")
     lengths = first_ids(frame).list.len()
     model = session.plan.models[stage.model]

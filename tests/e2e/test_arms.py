@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_a_placebo_keeps_the_labels_and_breaks_what_they_belong_to() -> None:
 
 
 def test_what_cannot_run_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    arm = {"name": "mixed", "mix": ["things", "tags"]}
-    plan = plan_of(write_study(tmp_path, intermediate=[arm]))
-    with pytest.raises(EnvironmentUnready, match=r"mix \(4 stages\)"):
-        refuse_unknown(plan)
+    plan = plan_of(write_study(tmp_path))
+    models = {name: {**model, "tuning": "qlora"} for name, model in plan.models.items()}
+    with pytest.raises(EnvironmentUnready, match=r"qlora tuning"):
+        refuse_unknown(replace(plan, models=models))

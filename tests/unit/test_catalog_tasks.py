@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from compiler.entries import Benchmark, Recipe, Task
+from compiler.entries import Benchmark, Task
 from compiler.errors import StudyInvalid
 from compiler.source import read
 from compiler.terms import UNTRAINED
+from compiler.training import Recipe
 from compiler.validate import validate
 
 SPECS = Path(__file__).parents[2] / "specs"

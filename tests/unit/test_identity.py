@@ -18,11 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import SMALL, plan_of, resolved
 
-from compiler.entries import Task, Training
+from compiler.entries import Task
 from compiler.expand import expand
 from compiler.identity import canonical, digest, slug, stage_key
 from compiler.plan import Plan
 from compiler.resolve import Resolved
+from compiler.training import EXECUTION, Training
 
 pytestmark = pytest.mark.usefixtures("fixed_catalog")
 
@@ -273,17 +274,19 @@ SETTINGS: dict[str, Any] = {
     "steps": 11, "epochs": 3.0, "batch": 33, "learning_rate": 1.1e-4, "warmup": 0.2,
     "schedule": "constant", "weight_decay": 0.02, "clip": 2.0, "dropout": 0.3, "max_length": 33,
     "freeze": "embeddings", "precision": "bf16", "selection": "best_english_dev",
-    "evaluate_every": 5,
+    "evaluate_every": 5, "batch_tokens": 900, "warmup_steps": 7, "decay": "all",
+    "freeze_layers": 1, "freeze_backbone_steps": 3, "patience": 4, "average": 2, "chance_steps": 9,
+    "micro_batch": 3, "gradient_checkpointing": True,
 }  # fmt: skip
 CHANGES += [
     *(
         (f"{f} of a target", training("target", "topics", **{f: v}),
-         TOPICS if f == "max_length" else TRAINED)
+         NOTHING if f in EXECUTION else TOPICS if f == "max_length" else TRAINED)
         for f, v in SETTINGS.items()
     ),
     *(
         (f"{f} of an arm", training("intermediate", "pairs", **{f: v}),
-         PAIRS if f == "max_length" else AFTER)
+         NOTHING if f in EXECUTION else PAIRS if f == "max_length" else AFTER)
         for f, v in SETTINGS.items()
     ),
 ]  # fmt: skip

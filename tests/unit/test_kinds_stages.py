@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny import write_yaml
 from tinykinds import COLOURS, THINGS, VERBS, octets, pieces, rows
 from transformers import LlamaConfig, LlamaModel, XLMRobertaConfig, XLMRobertaForMaskedLM
@@ -305,3 +306,33 @@ def test_masked_texts_are_an_intermediate_task(
     assert failure is not None
     assert failure.failure_class == "data"
     assert "no mask token" in failure.message
+
+
+def test_tasks_of_every_kind_are_mixed(done: tuple[Plan, Store, Path]) -> None:
+    _, store, folder = done
+    names = ["choose", "answer", "supertags", "search_pairs", "corpus"]
+    arm = {"name": "mixed", "mix": names, "sampling": {"strategy": "uniform"}}
+    study = write_study(
+        folder,
+        models={"family": "both", "sizes": ["encoder"]},
+        intermediate=[arm],
+        targets=["choose"],
+        languages=["en"],
+        recipe={"name": "short", "tasks": {"mixed": {"steps": 20}}},
+    )
+    plan = finish(study, store)
+    (stage,) = [s for s in plan.stages.values() if "mix" in s.identity]
+    record = store.record(stage.key)
+    assert record is not None
+    assert list(record.result["sources"]) == names
+    assert {one["steps"] for one in record.result["sources"].values()} == {4}
+    heads = dict.fromkeys((f"head:{name}" for name in names), "new")
+    assert record.result["head"] == heads | {"head:corpus": "checkpoint"}
+    assert set(record.result["english_dev"]["tasks"]) == set(names) - {"answer"}
+    weights = store.verified(stage.key)
+    labels = json.loads((weights / "labels.json").read_text(encoding="utf-8"))
+    assert labels == {"supertags": ["B-thing", "N/N", "O"]}
+    kept = {name.split(".")[0] for name in load_file(weights / "weights.safetensors")}
+    assert kept == {"backbone", *heads} - {"head:search_pairs"}, "comparing vectors has no weights"
+    (after,) = [s for s in plan.stages.values() if s.inputs.get("start") == stage.key]
+    assert store.record(after.key) is not None

@@ -87,18 +87,34 @@ def accelerate_reads() -> Any:
     """What `accelerate launch` makes of its words: private names, so that an upgrade shows here."""
     import accelerate.commands.launch as launch
     import accelerate.utils.launch as simple
+    import torch.distributed.run as elastic
 
     def read(words: list[str]) -> tuple[list[str], dict[str, str]]:
         args, _, _ = launch._validate_launch_command(
             launch.launch_command_parser().parse_args(words)
         )
-        assert [args.multi_gpu, args.use_fsdp, args.use_deepspeed] == [False, False, False]
-        command, environment = simple.prepare_simple_launcher_cmd_env(args)
-        return command, environment
+        assert [args.use_fsdp, args.use_deepspeed] == [False, False]
+        if not args.multi_gpu:
+            command, environment = simple.prepare_simple_launcher_cmd_env(args)
+            return command, environment
+        environment = simple.prepare_multi_gpu_env(args)
+        own = ["--training_script", args.training_script]
+        own += ["--training_script_args", args.training_script_args]
+        config, _, command = elastic.config_from_args(
+            launch._filter_args(args, elastic.get_args_parser(), own)
+        )
+        assert (config.min_nodes, config.max_nodes, config.max_restarts) == (1, 1, 0)
+        environment |= {
+            "ACCELERATE_USE_CPU": os.environ.get("ACCELERATE_USE_CPU", "false"),
+            "PROCESSES": str(config.nproc_per_node),
+        }
+        return ["python", *command[1:]], environment
 
     with pytest.MonkeyPatch.context() as patch:
         for name in [n for n in os.environ if n.startswith(("ACCELERATE_", "FSDP_"))]:
             patch.delenv(name)
+        patch.setattr(simple, "is_port_in_use", lambda _port: False)  # of no matter for the words
+        patch.setattr(launch, "is_bf16_available", lambda *_words, **_more: True)
         yield read
 
 
@@ -106,6 +122,7 @@ def test_accelerate_accepts_every_script(shipped: tuple[Plan, Path], accelerate_
     plan, folder = shipped
     jobs = [plan.jobs[0], *plan.jobs[1 :: max(1, len(plan.jobs) // 5)]]
     for job in jobs:
+        cpu = plan.execution["device"] == "cpu"
         _, module, name, *words = launched(folder / f"launch/{job.name}.sh", folder)
         assert (module, name) == ("-m", "accelerate.commands.launch")
         command, environment = accelerate_reads(words)
@@ -115,7 +132,7 @@ def test_accelerate_accepts_every_script(shipped: tuple[Plan, Path], accelerate_
         ]  # fmt: skip
         assert environment["ACCELERATE_MIXED_PRECISION"] == "no"
         assert environment["OMP_NUM_THREADS"] == str(plan.execution["threads"] or 1)
-        cpu = plan.execution["device"] == "cpu"
+        assert environment.get("PROCESSES", "1") == str(job.processes)
         assert environment["ACCELERATE_USE_CPU"].lower() == str(cpu).lower()
 
 
