@@ -44,8 +44,12 @@ def confounds(resolved: Resolved) -> list[dict[str, str]]:
         )
     if len(families) > 1:
         add("family", f"the sizes come from {', '.join(families)}; no line joins two families")
-    for field, what in (("pooling", "sentence vectors"), ("tuning", "tuned weights")):
-        values = {m.name: str(getattr(m, field)) for m in models}
+    for field, what in (
+        ("pooling", "sentence vectors"),
+        ("tuning", "tuned weights"),
+        ("adapter", "adapters"),
+    ):
+        values = {m.name: _text(getattr(m, field)) for m in models}
         if len(set(values.values())) > 1:
             add(what, ", ".join(f"{name} {value}" for name, value in values.items()))
     for field, values in _made(made).items():

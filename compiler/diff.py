@@ -160,7 +160,7 @@ def definition(plan: Plan, stage: Stage, field: str) -> dict[str, Any]:
     if field == "tokenizer":
         return dict(model.get("tokenizer") or model.get("checkpoint") or {})
     origin = "checkpoint" if "checkpoint" in model else "architecture"
-    names = (origin, "layers", "pooling", "tuning")
+    names = (origin, "layers", "pooling", "tuning", "adapter")
     return {name: model[name] for name in names if name in model}
 
 

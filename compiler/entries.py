@@ -46,6 +46,40 @@ class Parameters(Frozen):
     non_embedding: int = Field(gt=0, description="Without token, position and type embeddings.")
 
 
+class Adapter(Frozen):
+    """Low-rank adapters (LoRA, arXiv:2106.09685): what is trained in the place of a backbone.
+
+    Heads are always trained in full. Every field is part of the identity of a model tuned so.
+    """
+
+    rank: int = Field(16, gt=0, le=4096, description="Width of the two matrices of a layer.")
+    alpha: float = Field(
+        32.0, gt=0, description="Their product is multiplied by this over the rank."
+    )
+    dropout: float = Field(0.05, ge=0, lt=1, description="Before the adapters, in training.")
+    modules: (
+        Literal["attention", "all-linear"] | Annotated[tuple[Name, ...], Field(min_length=1)]
+    ) = Field(
+        "all-linear",
+        description="Layers with an adapter: `attention` (queries and values, as in the paper), "
+        "`all-linear` (as in QLoRA, arXiv:2305.14314), or the last words of layers' names.",
+    )
+    between: Literal["merge", "stack"] | None = Field(
+        None,
+        description="What a later phase does with the adapters of an earlier one: `merge` adds "
+        "them to the weights, `stack` leaves them beside these, frozen, under new ones. Default: "
+        "`merge`; with `qlora` always `stack`, as weights in 4 bits would round what is added.",
+    )
+
+
+def refuse_adapter(tuning: str, adapter: Adapter | None) -> None:
+    """Raise ValueError when settings of adapters do not fit the tuning of a model."""
+    if tuning == "full" and adapter is not None:
+        raise ValueError("`adapter` goes with `tuning: lora` or `qlora`")
+    if tuning == "qlora" and adapter is not None and adapter.between == "merge":
+        raise ValueError("`qlora` cannot `merge`: weights in 4 bits would round what is added")
+
+
 class Model(Frozen):
     """One model on the size axis: a pretrained checkpoint, or one from scratch."""
 
@@ -73,6 +107,9 @@ class Model(Frozen):
     tuning: Literal["full", "lora", "qlora"] = Field(
         "full", description="Which weights fine-tuning may change."
     )
+    adapter: Adapter | None = Field(
+        None, validate_default=True, description="Only with `tuning: lora` or `qlora`."
+    )
     gated: bool = Field(False, description="The hub asks for a token and accepted terms.")
     title: str = Field("", description="A name for people.")
 
@@ -83,11 +120,29 @@ class Model(Frozen):
             raise PydanticCustomError("missing", "Field required")
         return value
 
+    @field_validator("adapter")
+    @classmethod
+    def _adapted(cls, value: Adapter | None, info: ValidationInfo) -> Adapter | None:
+        tuning = info.data.get("tuning", "full")
+        refuse_adapter(tuning, value)
+        if tuning == "full":
+            return None
+        value = value or Adapter.model_validate({})
+        between = value.between or ("stack" if tuning == "qlora" else "merge")
+        return value.model_copy(update={"between": between})
+
     @model_validator(mode="after")
     def _one_origin(self) -> Model:
         if self.checkpoint is not None and self.pretrain is not None:
             raise ValueError("give `checkpoint` or `pretrain`, not both")
         return self
+
+    def tuned(self, tuning: str | None, adapter: Adapter | None) -> Model:
+        """Return the model with another tuning; itself where none is given."""
+        if tuning is None:
+            return self
+        fields = {name: getattr(self, name) for name in self.model_fields_set}
+        return Model.model_validate(fields | {"tuning": tuning, "adapter": adapter})
 
     @property
     def counts(self) -> Parameters:

@@ -118,7 +118,10 @@ def models(
             say("C101", f"there is no model family `{ladder.family}`", hint, (*path, "family"))
             continue
         describes[family.family] = family.description
-        by_size = {str(m.size): m for m in scratch.members(family, ladder.pretrain)}
+        by_size = {
+            str(m.size): m.tuned(ladder.tuning, ladder.adapter)
+            for m in scratch.members(family, ladder.pretrain)
+        }
         if ladder.pretrain is not None and all(m.checkpoint for m in family.members):
             what = f"the family `{family.family}` is not pretrained here, it has checkpoints"
             say("C123", what, "take `pretrain` out", (*path, "pretrain"), True)

@@ -191,7 +191,7 @@ def design(
             "check `parameters`",
             ("models",),
         )
-    if len({m.tuning for m in models}) > 1:
+    if len({(m.tuning, m.adapter) for m in models}) > 1:
         say(
             "C213",
             "the sizes are tuned differently, so a size effect may be one of tuning",
@@ -371,8 +371,6 @@ def _runnable(
     for model in models:
         if model.pretrain is not None:
             users.setdefault("models from scratch", {})[model.name] = None
-        if model.tuning != "full":
-            users.setdefault(f"{model.tuning} tuning", {})[model.name] = None
     if study.hardware.nodes * study.hardware.devices_per_node > 1:
         what = "this version launches every job on one device: `nodes` and `devices_per_node` wait"
         say("C211", what, "", ("hardware",))

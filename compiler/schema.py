@@ -30,6 +30,7 @@ MODELS: dict[str, type[BaseModel]] = {
 KINDS = (*MODELS, "plan")
 
 UNITS = {
+    "alpha": "none",
     "average": "dev scores",
     "bandwidth_gb_s": "GB/s",
     "batch": "examples",
@@ -62,6 +63,7 @@ UNITS = {
     "parallel": "jobs",
     "patience": "dev scores",
     "price_per_hour": "your currency per device and hour",
+    "rank": "dimensions",
     "rate": "share of the steps, 0 to 1",
     "rows": "rows",
     "seeds": "none",

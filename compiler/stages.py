@@ -379,6 +379,8 @@ class Stages:
                 identity["architecture"] = model.architecture
             if model.tuning != "full":
                 identity["tuning"] = model.tuning
+                assert model.adapter is not None
+                identity["adapter"] = model.adapter.model_dump(mode="json")
             self._known[known] = digest(identity)[:16]
         name: str = self._known[known]
         return name

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from compiler.data import Part
-from compiler.entries import Model, refuse_without_origin
+from compiler.entries import Adapter, Model, refuse_adapter, refuse_without_origin
 from compiler.pretraining import Pretraining
 from compiler.terms import Frozen, Language, Name, StudyName, Tracker
 from compiler.training import Changes
@@ -21,6 +21,15 @@ class Ladder(Frozen):
     pretrain: Pretraining | None = Field(
         None, description="What this study changes of the pretraining of a family from scratch."
     )
+    tuning: Literal["full", "lora", "qlora"] | None = Field(
+        None, description="Which weights fine-tuning may change, of all its sizes."
+    )
+    adapter: Adapter | None = Field(None, description="Only with `tuning: lora` or `qlora`.")
+
+    @model_validator(mode="after")
+    def _tuned(self) -> Ladder:
+        refuse_adapter(self.tuning or "full", self.adapter)
+        return self
 
 
 class Models(Frozen):

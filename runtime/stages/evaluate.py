@@ -10,6 +10,7 @@ import polars as pl
 import torch
 
 from compiler.plan import Stage, language_of
+from runtime.adapters import unset
 from runtime.batches import present, scoring_batches
 from runtime.invalid import DataInvalid
 from runtime.kinds import TRAINED
@@ -51,10 +52,10 @@ def trained_model(session: Session, stage: Stage, task: Mapping[str, Any]) -> Mo
     """Return the model of a stage's ``weights`` input, loaded once for all its languages."""
     key = stage.inputs["weights"]
     if session.loaded is None or session.loaded[0] != stage.key:
-        backbone = session.backbone(stage.model)
-        model = new_model(backbone, stage, session, task).to(session.accelerator.device)
+        model = new_model(session.ground(key), stage, session, task).to(session.accelerator.device)
         found = model.load_state_dict(session.weights(key), strict=False)
-        absent = {name for name in found.missing_keys if name.startswith("head.")}
+        missing = set(found.missing_keys)
+        absent = {name for name in missing if name.startswith("head.")} | unset(model, missing)
         if found.unexpected_keys or absent - aliases(model):
             raise ValueError(f"{key} has weights of another model")
         session.loaded = (stage.key, model)

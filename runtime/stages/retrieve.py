@@ -11,9 +11,7 @@ from torch import nn
 from compiler.plan import Stage
 from runtime.inputs import prepared
 from runtime.kinds import FOUND
-from runtime.model import hub_commit
 from runtime.session import Session
-from runtime.stages.train import take_backbone
 from runtime.vectors import Encoder
 
 
@@ -39,20 +37,15 @@ def run(
         task, parts, encoder, float(stage.identity["depth"])
     )
     predictions.write_parquet(folder / "predictions.parquet")
-    commit = hub_commit(session.plan.models[stage.model]["checkpoint"])
     value = next(iter(found["scores"].values()))
     return (
-        {"metric": stage.identity["metric"], "value": value}
-        | found
-        | ({"checkpoint_commit": commit} if commit else {})
+        {"metric": stage.identity["metric"], "value": value} | found | session.origin(stage.model)
     )
 
 
 def backbone(session: Session, stage: Stage) -> nn.Module:
     """Return the backbone as pretrained or as an intermediate left it, loaded once a stage."""
     if session.loaded is None or session.loaded[0] != stage.key:
-        found = session.backbone(stage.model)
-        if "weights" in stage.inputs:
-            take_backbone(found, session.weights(stage.inputs["weights"]))
+        found, _ = session.grown(stage.model, stage.inputs.get("weights"))
         session.loaded = (stage.key, found)
     return session.loaded[1]

@@ -20,6 +20,7 @@ from torch import nn
 from compiler.identity import digest
 from compiler.plan import Stage, language_of
 from compiler.training import Training
+from runtime import adapters
 from runtime.batches import Examples, Source
 from runtime.checkpoint import MINUTES, Checkpoints
 from runtime.invalid import DataInvalid
@@ -34,7 +35,7 @@ from runtime.mixture import (
     shares,
     with_replay,
 )
-from runtime.model import Model, dropouts, hub_commit
+from runtime.model import Model, dropouts
 from runtime.session import LABELS, Session
 
 
@@ -55,13 +56,7 @@ def run(
     each = singles(stage)
     tasks = [session.task(one) for one in each]
     stream = int(digest(stage.key)[:12], 16) % 2**31
-    backbone = session.backbone(stage.model)
-    start = stage.inputs.get("start")
-    carried: set[str] = set()
-    if start is not None:
-        earlier = session.weights(start)
-        take_backbone(backbone, earlier)
-        carried = {name for name in earlier if name.startswith("backbone.")}
+    backbone, carried = session.grown(stage.model, stage.inputs.get("start"))
     torch.manual_seed(stream)
     model = new_model(backbone, stage, session, tasks[0], head_of(stage, each[0].task))
     sources, devs = [], []
@@ -99,8 +94,6 @@ def run(
     if mixture is not None:
         result["sources"] = account(mixture, losses)
     session.accelerator.free_memory()
-    commit = hub_commit(session.plan.models[stage.model]["checkpoint"])
-    result |= {"checkpoint_commit": commit} if commit else {}
     if not session.accelerator.is_main_process:
         return result
     # What an earlier phase changed stays changed, also where this phase has it frozen.
@@ -115,7 +108,7 @@ def run(
     if found:
         labels = found if "mix" in identity else tasks[0]["labels"]
         (folder / LABELS).write_text(json.dumps(labels), encoding="utf-8")
-    return result
+    return result | session.origin(stage.model)
 
 
 def singles(stage: Stage) -> list[Stage]:
@@ -219,7 +212,7 @@ def new_model(
     task: Mapping[str, Any] | None = None,
     name: str = "head",
 ) -> Model:
-    """Put a new head for the stage's task on a backbone."""
+    """Put a new head for the stage's task on a backbone, and new adapters where it has such."""
     training = stage.identity.get("training", {})
     task = session.task(stage) if task is None else task
     dropout = training.get("dropout")
@@ -230,13 +223,6 @@ def new_model(
     kind = TRAINED[str(task["kind"])]
     head = kind.head(backbone, task, model)
     pooling, rate = str(model["pooling"]), 0.1 if dropout is None else dropout
-    return Model(backbone, head, kind.logits, pooling, rate, name)
-
-
-def take_backbone(backbone: nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Load the backbone of a training stage's weights; raises ValueError on a name too many."""
-    prefix = "backbone."
-    state = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-    found = backbone.load_state_dict(state, strict=False)
-    if found.unexpected_keys:
-        raise ValueError(f"weights of another model: {', '.join(found.unexpected_keys[:5])}")
+    adapters.attach(backbone, model)
+    separator = session.separator(stage.model)
+    return Model(backbone, head, kind.logits, pooling, rate, name, separator)
