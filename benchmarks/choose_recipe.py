@@ -47,7 +47,7 @@ def main() -> None:
                 continue
             settings: dict[str, Any] = dict(stage.identity["training"])
             settings |= {"batch": batch, "steps": steps, "learning_rate": rate}
-            backbone = session.backbone(name)
+            backbone = session.backbone(stage)
             torch.manual_seed(words.seed)
             data, dev = (session.examples(stage, part) for part in stage.identity["data"])
             result = train(

@@ -32,6 +32,15 @@ ACTIVATIONS = ("gelu", "gelu_new", "relu", "silu")
 
 _COUNTS = (*SIZE, "vocab_size", "max_position_embeddings", "type_vocab_size")
 
+SPECIAL: dict[str, Mapping[str, str]] = {
+    "bert": {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"},
+    "": {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"},
+}
+"""The special tokens of a tokenizer for a type, and for all others (""), in their usual order."""
+
+_SAME = {"bos": "cls", "eos": "sep"}
+"""Roles that the configuration names and that another one's token plays."""
+
 
 def filled(architecture: Mapping[str, Any], vocabulary: int) -> dict[str, Any]:
     """Return an architecture with the defaults of its type and the size of its vocabulary."""
@@ -68,6 +77,10 @@ def problems(architecture: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         if width % heads:
             what = f"has a `hidden_size` of {width}, which {heads} heads do not divide"
             yield "hidden_size", what, "change `hidden_size` or `num_attention_heads`"
+    ids = [place for _, place in set(_special_ids(architecture))]
+    if len(set(ids)) < len(ids):
+        hint = "give each a place of its own, or leave them out"
+        yield "pad_token_id", "has two special tokens of one id", hint
 
 
 def parameters(architecture: Mapping[str, Any]) -> Parameters | None:
@@ -98,6 +111,33 @@ def positions(architecture: Mapping[str, Any]) -> int | None:
         return None
     known = int(architecture["max_position_embeddings"])
     return known if _type(architecture) == "bert" else known - int(architecture["pad_token_id"]) - 1
+
+
+def special_tokens(architecture: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return role and text of the special tokens of an architecture's tokenizer, by id from 0.
+
+    A token whose id the architecture gives (``pad_token_id``, where below 5) stands there; the
+    others fill the places that are left, in their usual order.
+    """
+    usual = SPECIAL.get(_type(architecture), SPECIAL[""])
+    placed: dict[int, str] = {}
+    for role, place in _special_ids(architecture):
+        if place < len(usual) and role not in placed.values():
+            placed.setdefault(place, role)
+    rest = iter(role for role in usual if role not in placed.values())
+    roles = [placed.get(place) or next(rest) for place in range(len(usual))]
+    return tuple((role, usual[role]) for role in roles)
+
+
+def _special_ids(architecture: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return the roles that have an id in the architecture, with it."""
+    found = []
+    for name, value in architecture.items():
+        role = name.removesuffix("_token_id")
+        role = _SAME.get(role, role)
+        if role != name and role in SPECIAL[""] and type(value) is int and value >= 0:
+            found.append((role, value))
+    return found
 
 
 def _type(architecture: Mapping[str, Any]) -> str:

@@ -78,7 +78,9 @@ class Pretraining(Frozen):
     tokens: int | None = Field(
         None, gt=0, description="Budget of the size: tokens read, padding not counted; needed."
     )
-    batch: int = Field(64, gt=0, description="Rows per optimizer step.")
+    batch: int = Field(
+        64, gt=0, description="Rows per optimizer step for each objective; a pair is two."
+    )
     learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate of AdamW.")
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps with rising rate.")
     schedule: Literal["linear", "constant"] = Field("linear", description="After the warm-up.")

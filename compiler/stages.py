@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from compiler.architecture import special_tokens
 from compiler.check import model_folder
 from compiler.entries import Checkpoint, Corpus, Model, Task
 from compiler.fingerprint import MODEL_FILES, TOKENIZER_FILES, file_sha256, folder_sha256
@@ -48,6 +49,18 @@ are multiplied by 20 before the softmax over a batch, and 20 candidates are rank
 A mined pair's cosine is divided by the mean cosine of both sentences to their 4 nearest neighbours
 (arXiv:1811.01136), as in XTREME.
 """
+
+TOKENIZING: Mapping[str, Any] = {"normalisation": "nfkc", "coverage": 0.9995}
+"""What is decided for all tokenizers: texts are brought to the Unicode form NFKC, and the rarest
+characters, 0.0005 of the text together, become unknown (SentencePiece, arXiv:1808.06226)."""
+
+PROBE: Mapping[str, Any] = {"share": 0.1, "rows": 300, "languages": 8}
+"""What of a parallel corpus is kept from a pretraining, to see how well it brings translations
+together: a share of the rows, at most so many, retrieved between English and so many languages."""
+
+ALIGNED: Mapping[str, Any] = {"weighting": "ppmi", "power": 0.5}
+"""How the counts of tokens in parallel rows are weighted before they are decomposed, and the power
+of the singular values that the left vectors are multiplied with."""
 
 
 @dataclass
@@ -135,8 +148,11 @@ class Stages:
                 "corpora": corpora,
                 "seed": seed,
             }
-            if settings.objectives.translation_pairs is not None:
-                identity["pooling"] = model.pooling
+            read = self._corpora(settings)
+            if any(corpus.parallel and len(languages) > 1 for corpus, languages, _ in read):
+                identity |= {"pooling": model.pooling, "probe": dict(PROBE)}
+            if settings.initialisation == "aligned":
+                identity["aligned"] = dict(ALIGNED)
             name = settings.corpora[0]
             self._known[known] = self._add(
                 "pretrain", model, name, words, identity, inputs, ("all",), job
@@ -153,6 +169,8 @@ class Stages:
         if known not in self._known:
             identity = {
                 **settings.tokenizer.model_dump(),
+                **TOKENIZING,
+                "special": [list(token) for token in special_tokens(model.architecture)],
                 "corpora": [
                     {
                         "source": self._source(corpus),

@@ -36,8 +36,6 @@ def refuse_unknown(plan: Plan) -> None:
 
 def _lacks(plan: Plan, stage: Stage) -> list[str]:
     found = []
-    if stage.kind in ("tokenizer", "pretrain"):
-        found.append("pretraining from scratch")
     if stage.kind in ("train", "evaluate", "retrieve"):
         model = plan.models[stage.model]
         tuning = str(model.get("tuning", "full"))

@@ -17,7 +17,7 @@ from rich.table import Table
 from compiler.errors import EnvironmentUnready
 from compiler.fingerprint import TOKENIZER_FILES
 from compiler.plan import Plan
-from runtime import hub
+from runtime import hub, lineage
 from runtime.store import Store
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -25,10 +25,6 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 PAUSES = (1, 3, 0)
 """Seconds to wait before a busy hub is asked again."""
-
-
-CORPORA = "corpora/"
-"""What stands before the name of a corpus, so that it is no task's."""
 
 
 @dataclass
@@ -45,7 +41,9 @@ class Want:
     weights: bool = False
     tokenizer: bool = False
     parts: list[tuple[str, str, str]] = field(default_factory=list)
-    """Of a data set: (task, or ``CORPORA`` and the name of a corpus, split, language)."""
+    """Of a data set: (task, split, language)."""
+    texts: list[tuple[str, str, str]] = field(default_factory=list)
+    """Of a data set: (corpus, split, language)."""
 
 
 @dataclass(frozen=True)
@@ -82,21 +80,23 @@ def wants(plan: Plan, store: Store) -> list[Want]:
         tokenizer = want("model", model.get("tokenizer") or model.get("checkpoint"))
         if tokenizer:
             tokenizer.tokenizer = True
-        if stage.kind != "prepare":
+        if stage.kind not in ("tokenizer", "prepare"):
             weights = want("model", model.get("checkpoint"))
             if weights:
                 weights.weights = True
             continue
-        rows = want("dataset", plan.define(stage)["source"])
-        for part in missing if rows else ():
+        parts = [(stage.task, part) for part in missing]
+        if stage.kind == "tokenizer":
+            parts = [(name, part) for name, own in lineage.corpora(plan, stage) for part in own]
+        for name, part in parts:
             split, language = part.split("@")[0].split(".", 1)
-            asked = (
-                f"{CORPORA}{stage.task}" if stage.reads_corpus else stage.task,
-                split,
-                language,
-            )
-            if rows and asked not in rows.parts:
-                rows.parts.append(asked)
+            entries = plan.corpora if stage.reads_corpus else plan.tasks
+            rows = want("dataset", entries[name]["source"])
+            if rows is None:
+                continue
+            asked = rows.texts if stage.reads_corpus else rows.parts
+            if (name, split, language) not in asked:
+                asked.append((name, split, language))
     return sorted(found.values(), key=lambda one: (one.kind, one.name, one.revision or ""))
 
 
@@ -177,13 +177,12 @@ def _commit(want: Want, cached: bool) -> tuple[str | None, str]:
 
 def _rows(plan: Plan, want: Want, commit: str | None) -> tuple[str | None, list[str]]:
     """Load every part as `run` will: this fills the libraries' caches, and checks the rows."""
-    from runtime import data
-    from runtime.corpora import as_task
+    from runtime import corpora, data
 
     troubles = []
-    for name, split, language in want.parts:
-        corpus = plan.corpora.get(name.removeprefix(CORPORA))
-        task = as_task(corpus) if corpus and name.startswith(CORPORA) else plan.tasks[name]
+    asked = [(plan.tasks[name], split, x) for name, split, x in want.parts]
+    asked += [(corpora.as_task(plan.corpora[name]), split, x) for name, split, x in want.texts]
+    for task, split, language in asked:
         try:
             commit = data.load(task, split, language)[1] or commit
         except Exception as error:

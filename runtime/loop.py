@@ -133,6 +133,7 @@ def train(
     prepared = accelerator.prepare(model)
     prepared.train()
     scored = evaluations(steps, recipe)
+    rise = recipe.warmup * steps if recipe.warmup_steps is None else recipe.warmup_steps
     averaged = scored[-recipe.average :] if recipe.average > 1 else []
     started = time.perf_counter() - now.seconds
     looked, ahead, due, stopped = time.perf_counter(), 1, False, ""
@@ -144,7 +145,7 @@ def train(
                 parameter.requires_grad_(True)
             prepared = accelerator.prepare(model)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * rate(step - 1, steps, recipe)
+            group["lr"] = recipe.learning_rate * rate(step - 1, steps, rise, recipe.schedule)
         parts = list(shares(batch, cut, rank, world))
         total = torch.zeros((), device=device)
         for place, (part, weight) in enumerate(parts):
@@ -414,12 +415,11 @@ def evaluations(steps: int, recipe: Training) -> list[int]:
     return sorted({*range(every, steps + 1, every), steps}) if every else []
 
 
-def rate(step: int, steps: int, recipe: Training) -> float:
+def rate(step: int, steps: int, rise: float, schedule: str) -> float:
     """Return the learning rate's factor at a step: a linear rise, then linear decay or constant."""
-    rise = recipe.warmup * steps if recipe.warmup_steps is None else recipe.warmup_steps
     if step < rise:
         return (step + 1) / (rise + 1)
-    if recipe.schedule == "constant":
+    if schedule == "constant":
         return 1.0
     return max(0.0, (steps - step) / max(1.0, steps - rise))
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = (
-    "stiltscale", "torch", "transformers", "accelerate", "datasets", "tokenizers", "polars",
-    "safetensors", "numpy",
+    "stiltscale", "torch", "transformers", "accelerate", "datasets", "tokenizers", "sentencepiece",
+    "polars", "safetensors", "numpy", "scipy",
 )  # fmt: skip
 
 

@@ -62,6 +62,7 @@ def provenance(plan: Plan, store: Store, command: str) -> dict[str, Any]:
         "ran on": {name: _values(values) for name, values in sorted(seen.items())},
         "models": {name: _checkpoint(model) for name, model in plan.models.items()},
         "data": {name: _source(task["source"]) for name, task in plan.tasks.items()},
+        **_corpora(plan),
         "catalog": {name: f"{x['file']} {x['digest'][:16]}" for name, x in plan.catalog.items()},
     }
 
@@ -83,6 +84,11 @@ def _checkpoint(model: Mapping[str, Any]) -> str:
     revision = f" at {source['revision']}" if source.get("revision") else ""
     layers = f", first {model['layers']} layers" if model.get("layers") else ""
     return f"{name}{revision}{layers}"
+
+
+def _corpora(plan: Plan) -> dict[str, Any]:
+    found = {name: _source(corpus["source"]) for name, corpus in plan.corpora.items()}
+    return {"corpora": found} if found else {}
 
 
 def _source(source: Mapping[str, Any]) -> str:

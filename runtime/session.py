@@ -19,7 +19,7 @@ from torch import nn
 
 from compiler.plan import Plan, Stage
 from compiler.render import host
-from runtime import adapters
+from runtime import adapters, lineage
 from runtime.batches import Examples
 from runtime.corpora import as_task
 from runtime.kinds import TRAINED
@@ -56,17 +56,34 @@ class Session:
     pool: tuple[tuple[str, ...], Pool] | None = None
     _scratch: Path | None = None
 
-    def backbone(self, name: str) -> nn.Module:
-        """Return a model's backbone with its pretrained weights, every parameter trainable.
+    def model(self, stage: Stage) -> Mapping[str, Any]:
+        """Return the model of a stage; of one from scratch the store holds tokenizer and weights.
+
+        What its pretraining left is a checkpoint like any other, for stages that come after it.
+        """
+        model = self.plan.models[stage.model]
+        if "checkpoint" in model:
+            return model
+        made = {
+            "tokenizer": lineage.tokenizer(self.plan, stage),
+            "checkpoint": lineage.pretraining(self.plan, stage),
+        }
+        there = {k: key for k, key in made.items() if key not in (None, stage.key)}
+        folders = {k: {"folder": str(self.store.verified(str(key)))} for k, key in there.items()}
+        return {**model, **folders}
+
+    def backbone(self, stage: Stage) -> nn.Module:
+        """Return a stage's backbone with its pretrained weights, every parameter trainable.
 
         Raises ValueError when it is not of the size that the plan gives it: the size axis of the
         report would be wrong.
         """
         self.loaded = None
+        name = self._root(stage)
         if name not in self.backbones:
             self.backbones.clear()
             self.pristine.clear()
-            model = self.plan.models[name]
+            model = self.model(stage)
             backbone, self.reports[name] = read_backbone(model)
             if model.get("tuning") != "qlora":  # which is loaded to where it stays
                 backbone = backbone.to(self.accelerator.device)
@@ -80,7 +97,7 @@ class Session:
                 self._keep(name, backbone.state_dict())
         backbone = self.backbones[name]
         adapters.detach(backbone)
-        whole = adapters.settings(self.plan.models[name]) is None
+        whole = adapters.settings(self.plan.models[stage.model]) is None
         backbone.load_state_dict(self.pristine[name], strict=whole)
         for parameter in backbone.parameters():
             if parameter.is_floating_point():  # weights in 4 bits are not, and are never trained
@@ -89,25 +106,21 @@ class Session:
             module.p = share
         return backbone
 
-    def grown(self, name: str, key: str | None) -> tuple[nn.Module, set[str]]:
+    def grown(self, stage: Stage, key: str | None) -> tuple[nn.Module, set[str]]:
         """Return a model's backbone as a training stage left it; as pretrained without a stage.
 
         The names are those of the weights, as in a whole model, that a stage which starts from
         there must leave beside its own. There are none where stages leave adapters, since those of
         earlier phases are found again by the chain of stages.
         """
-        backbone = self.backbone(name)
+        backbone, name = self.backbone(stage), self._root(stage)
         carried: set[str] = set()
-        model = self.plan.models[name]
+        model = self.plan.models[stage.model]
         adapted = adapters.settings(model) is not None
         for link in self._chain(key):
             weights = self.weights(link)
-            if adapted and self.plan.stages[link].kind == "train":
+            if adapted:
                 self._keep(name, adapters.take(backbone, model, weights))
-            elif adapted:
-                before = backbone.state_dict()
-                self._keep(name, {k: before[k] for k in _inside(weights) if k in before})
-                take_backbone(backbone, weights)
             else:
                 carried = take_backbone(backbone, weights)
         return backbone, carried
@@ -116,11 +129,11 @@ class Session:
         """Return the backbone that the weights of a training stage are to be put into."""
         stage = self.plan.stages[key]
         adapted = adapters.settings(self.plan.models[stage.model]) is not None
-        return self.grown(stage.model, stage.inputs.get("start") if adapted else None)[0]
+        return self.grown(stage, stage.inputs.get("start") if adapted else None)[0]
 
     def _chain(self, key: str | None) -> list[str]:
         """Return the stages whose weights make up those of a stage, the first one first."""
-        if key is None:
+        if key is None or self.plan.stages[key].kind == "pretrain":  # which `backbone` has read
             return []
         stage = self.plan.stages[key]
         adapted = adapters.settings(self.plan.models[stage.model]) is not None
@@ -132,20 +145,26 @@ class Session:
             if place not in self.pristine[name]:
                 self.pristine[name][place] = value.detach().clone()
 
-    def origin(self, name: str) -> dict[str, Any]:
-        """Return what a record says of a model's checkpoint: its commit, and how it was read."""
-        commit = hub_commit(self.plan.models[name].get("checkpoint", {}))
+    def origin(self, stage: Stage) -> dict[str, Any]:
+        """Return what a record says of a stage's checkpoint: its commit, and how it was read."""
+        name = self._root(stage)
+        commit = hub_commit(self.model(stage).get("checkpoint", {}))
         found: dict[str, Any] = {"checkpoint_commit": commit} if commit else {}
         return found | ({"checkpoint_load": self.reports[name]} if name in self.reports else {})
 
-    def separator(self, name: str) -> int | None:
+    def separator(self, stage: Stage) -> int | None:
         """Return the token behind which a pair's second text begins, see ``separator_of``."""
-        return separator_of(self.tokenizer(name), self.backbones[name])
+        return separator_of(self.tokenizer(stage), self.backbones[self._root(stage)])
 
-    def tokenizer(self, name: str) -> Any:
-        """Return a model's tokenizer."""
+    def _root(self, stage: Stage) -> str:
+        """Name what a stage's backbone is loaded from: a pretraining, or the model."""
+        return lineage.pretraining(self.plan, stage) or stage.model
+
+    def tokenizer(self, stage: Stage) -> Any:
+        """Return the tokenizer of a stage's model."""
+        name = lineage.tokenizer(self.plan, stage) or stage.model
         if name not in self.tokenizers:
-            self.tokenizers[name] = load_tokenizer(self.plan.models[name])
+            self.tokenizers[name] = load_tokenizer(self.model(stage))
         return self.tokenizers[name]
 
     def frame(self, key: str, part: str) -> pl.DataFrame:
@@ -171,16 +190,16 @@ class Session:
         path = self.store.verified(stage.inputs["weights"]) / LABELS
         return task | {"labels": json.loads(path.read_text(encoding="utf-8"))}
 
-    def pad(self, name: str) -> int:
-        """Return the token that fills up a model's batches."""
-        found = self.tokenizer(name).pad_token_id
+    def pad(self, stage: Stage) -> int:
+        """Return the token that fills up the batches of a stage."""
+        found = self.tokenizer(stage).pad_token_id
         return 0 if found is None else int(found)
 
     def examples(self, stage: Stage, part: str) -> Examples:
         """Return a part of a stage's prepared data as examples with their labels."""
         task = self.task(stage)
         frame = self.frame(stage.inputs["data"], part)
-        return TRAINED[str(task["kind"])].examples(frame, task, self.pad(stage.model))
+        return TRAINED[str(task["kind"])].examples(frame, task, self.pad(stage))
 
     def scratch(self, name: str) -> Path:
         """Return an empty folder for what this process alone needs; it goes with the process.
@@ -201,8 +220,3 @@ class Session:
         path: Path = self.store.verified(key) / "weights.safetensors"
         device = self.accelerator.device  # of several processes on CPUs it is cpu:0, cpu:1
         return load_file(path, device="cpu" if device.type == "cpu" else str(device))
-
-
-def _inside(weights: Mapping[str, torch.Tensor]) -> list[str]:
-    """Return the names that the weights of a model have in its backbone."""
-    return [name.removeprefix("backbone.") for name in weights if name.startswith("backbone.")]

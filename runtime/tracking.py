@@ -18,13 +18,13 @@ Log = Callable[[Mapping[str, Any]], None]
 def tracked(accelerator: Accelerator, plan: Plan, stage: Stage, folder: Path) -> Iterator[Log]:
     """Give a function that logs a training's progress: ``step``, ``loss`` and other numbers.
 
-    One run for each training stage, under ``folder``, named by the stage's key; Weights & Biases
-    and MLflow also follow their environment variables, such as ``WANDB_MODE``. Other stages, and
-    studies without `tracking`, log nothing. Raises RuntimeError when a tracker that the study names
-    is not installed: Accelerate would leave it out without a word.
+    One run for each training or pretraining stage, under ``folder``, named by the stage's key;
+    Weights & Biases and MLflow also follow their environment variables, such as ``WANDB_MODE``.
+    Other stages, and studies without `tracking`, log nothing. Raises RuntimeError when a tracker
+    that the study names is not installed: Accelerate would leave it out without a word.
     """
     names = list(plan.execution.get("tracking", ()))
-    if not names or stage.kind != "train":
+    if not names or stage.kind not in ("pretrain", "train"):
         yield lambda _progress: None
         return
     found = [str(getattr(name, "value", name)) for name in accelerator.log_with]

@@ -21,6 +21,7 @@ from compiler.errors import PlanInvalid, StiltscaleError, StoreDamaged
 from compiler.plan import Plan, Stage, load
 from runtime.inputs import needs
 from runtime.lease import Lease, born
+from runtime.lineage import roots
 from runtime.records import Failure, FailureClass, Record
 from runtime.store import Store
 
@@ -256,9 +257,12 @@ class Worker:
 
     def module(self, stage: Stage) -> Any:
         """Return what runs the stages of a kind."""
-        from runtime.stages import evaluate, prepare, retrieve, train
+        from runtime.stages import evaluate, prepare, pretrain, retrieve, tokenizer, train
 
-        module = {"prepare": prepare, "train": train, "evaluate": evaluate, "retrieve": retrieve}
+        module = {
+            "tokenizer": tokenizer, "prepare": prepare, "pretrain": pretrain, "train": train,
+            "evaluate": evaluate, "retrieve": retrieve,
+        }  # fmt: skip
         return module[stage.kind]
 
     def open_session(self) -> Any:
@@ -308,7 +312,7 @@ class Worker:
         """Name the parts of other stages that a part needs and that are not there yet."""
         return [
             (key, needed)
-            for key, needed in needs(stage, part)
+            for key, needed in [*needs(stage, part), *roots(self.plan, stage)]
             if self.store.record(key, needed) is None
         ]
 

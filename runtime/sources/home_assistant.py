@@ -171,9 +171,14 @@ def _sentences(
 
 
 def _texts(language: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Draw sentences without their labels, none of which an evaluation shows."""
-    seed, wanted = int(options.get("seed", 0)), int(options.get("train", 0))
     counts = tuple(int(options["tested"][name]) for name in SPLITS)
+    texts = _untested(language, int(options.get("seed", 0)), int(options.get("train", 0)), counts)
+    return [{"id": f"{language}-{number:05d}", "text": x} for number, x in enumerate(texts)]
+
+
+@cache
+def _untested(language: str, seed: int, wanted: int, counts: tuple[int, ...]) -> tuple[str, ...]:
+    """Draw sentences without their labels, none of which an evaluation shows."""
     taken = {
         _known_by("texts", phrase)
         for view in ("slots", "intents")
@@ -182,10 +187,7 @@ def _texts(language: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
     }
     split = "train" if language == "en" else "test"
     drawn = _drawn("texts", language, split, seed, wanted, taken)
-    return [
-        {"id": f"{language}-{number:05d}", "text": phrase.text}
-        for number, (_, phrase) in enumerate(drawn)
-    ]
+    return tuple(phrase.text for _, phrase in drawn)
 
 
 def _drawn(

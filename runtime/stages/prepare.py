@@ -28,14 +28,14 @@ def run(
     task = session.task(stage)
     loaded = data.read(task, split, language)
     rows = loaded.rows
-    tokenizer = session.tokenizer(stage.model)
+    tokenizer = session.tokenizer(stage)
     length = int(stage.identity["max_length"])
     frame = ENCODED[str(task["kind"])].encode(rows, task, tokenizer, length)
     if stage.reads_corpus:
         frame = frame.with_columns(language=pl.lit(language))
     frame.write_ipc(folder / "data.arrow", compression="uncompressed")
     lengths = first_ids(frame).list.len()
-    model = session.plan.models[stage.model]
+    model = session.model(stage)
     commits = {
         "source_commit": loaded.commit,
         "tokenizer_commit": hub_commit(model.get("tokenizer") or model["checkpoint"]),

@@ -23,7 +23,7 @@ def run(
     encoder = Encoder(
         backbone(session, stage),
         str(stage.identity["pooling"]),
-        session.pad(stage.model),
+        session.pad(stage),
         int(session.plan.execution["evaluation_batch"]),
         session.accelerator.device,
         session.scratch,
@@ -38,14 +38,12 @@ def run(
     )
     predictions.write_parquet(folder / "predictions.parquet")
     value = next(iter(found["scores"].values()))
-    return (
-        {"metric": stage.identity["metric"], "value": value} | found | session.origin(stage.model)
-    )
+    return {"metric": stage.identity["metric"], "value": value} | found | session.origin(stage)
 
 
 def backbone(session: Session, stage: Stage) -> nn.Module:
     """Return the backbone as pretrained or as an intermediate left it, loaded once a stage."""
     if session.loaded is None or session.loaded[0] != stage.key:
-        found, _ = session.grown(stage.model, stage.inputs.get("weights"))
+        found, _ = session.grown(stage, stage.inputs.get("weights"))
         session.loaded = (stage.key, found)
     return session.loaded[1]

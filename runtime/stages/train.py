@@ -56,7 +56,7 @@ def run(
     each = singles(stage)
     tasks = [session.task(one) for one in each]
     stream = int(digest(stage.key)[:12], 16) % 2**31
-    backbone, carried = session.grown(stage.model, stage.inputs.get("start"))
+    backbone, carried = session.grown(stage, stage.inputs.get("start"))
     torch.manual_seed(stream)
     model = new_model(backbone, stage, session, tasks[0], head_of(stage, each[0].task))
     sources, devs = [], []
@@ -68,7 +68,7 @@ def run(
         devs.append(dev[0] if dev else None)
     if "replay" in identity:
         sources.append(replayed(session, stage))
-    add_heads(model, sources, session.plan.models[stage.model])
+    add_heads(model, sources, session.model(stage))
     model.to(session.accelerator.device)
     execution = session.plan.execution
     training = {**identity["training"], **execution.get("trainings", {}).get(stage.key, {})}
@@ -108,7 +108,7 @@ def run(
     if found:
         labels = found if "mix" in identity else tasks[0]["labels"]
         (folder / LABELS).write_text(json.dumps(labels), encoding="utf-8")
-    return result | session.origin(stage.model)
+    return result | session.origin(stage)
 
 
 def singles(stage: Stage) -> list[Stage]:
@@ -139,7 +139,7 @@ def replayed(session: Session, stage: Stage) -> Source:
     key, said = stage.inputs["replay"], stage.identity["replay"]
     task = {"kind": "masked_lm", "labels": [], "protocol": said["protocol"]}
     frames = [session.frame(key, part) for part in said["data"]]
-    data = masked_lm.examples(pl.concat(frames), task, session.pad(stage.model))
+    data = masked_lm.examples(pl.concat(frames), task, session.pad(stage))
     ends = list(accumulate(map(len, frames), initial=0))
     names = [language_of(part) for part in said["data"]]
     places = {x: range(*ends[n : n + 2]) for n, x in enumerate(names)}
@@ -219,10 +219,10 @@ def new_model(
     if dropout is not None:
         for module in dropouts(backbone):
             module.p = dropout
-    model = session.plan.models[stage.model]
+    model = session.model(stage)
     kind = TRAINED[str(task["kind"])]
     head = kind.head(backbone, task, model)
     pooling, rate = str(model["pooling"]), 0.1 if dropout is None else dropout
     adapters.attach(backbone, model)
-    separator = session.separator(stage.model)
+    separator = session.separator(stage)
     return Model(backbone, head, kind.logits, pooling, rate, name, separator)

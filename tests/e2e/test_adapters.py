@@ -118,20 +118,22 @@ def test_three_phases_of_adapters(tmp_path: Path, between: str) -> None:
     assert vectors["none"] != vectors["both"], "retrieval is from the adapted encoder"
 
     session = Session(plan, store, Accelerator(cpu=True))
-    pretrained = {k: v.clone() for k, v in session.backbone("decoder").state_dict().items()}
+    last = plan.stages[phases[-1][0]]
+    pretrained = {k: v.clone() for k, v in session.backbone(last).state_dict().items()}
     before = states(session, None)
     grown = [states(session, key) for key, _, _ in phases]
-    stacked = names(session.grown("decoder", phases[-1][0])[0])
+    stacked = names(session.grown(last, last.key)[0])
     assert stacked == (["phase1", "phase2", "phase3"] if between == "stack" else [])
     for one, other in zip([before, *grown], grown, strict=False):
         assert not torch.allclose(one, other, atol=1e-3)
-    again = session.backbone("decoder").state_dict()
+    again = session.backbone(last).state_dict()
     assert set(again) == set(pretrained)
     assert all(torch.equal(value, pretrained[name]) for name, value in again.items())
 
 
 def states(session: Session, key: str | None) -> torch.Tensor:
-    backbone, carried = session.grown("decoder", key)
+    stage = next(one for one in session.plan.stages.values() if one.kind == "train")
+    backbone, carried = session.grown(stage, key)
     assert carried == set()
     with torch.inference_mode():
         ids = torch.tensor([[5, 9, 11, 7]])

@@ -170,33 +170,38 @@ def session_of(model: dict[str, Any], files: dict[str, dict[str, torch.Tensor]])
     plan: Any = SimpleNamespace(models={"m": model}, stages=stages)
     store: Any = None
     session = Session(plan, store, Accelerator(cpu=True))
-    session.backbones["m"] = tiny("llama")
-    session.dropouts["m"] = [m.p for m in dropouts(session.backbones["m"])]
-    session.pristine["m"] = {}
+    root = "pretrain-m" if "pretrain-m" in files else "m"
+    session.backbones[root] = tiny("llama")
+    session.dropouts[root] = [m.p for m in dropouts(session.backbones[root])]
+    session.pristine[root] = {}
     session.weights = files.__getitem__  # type: ignore[method-assign]
     return session
 
 
 @pytest.mark.parametrize("between", ["merge", "stack"])
 def test_adapters_stand_on_a_pretraining_of_ones_own(between: str) -> None:
-    """Its weights are whole; they are put back, as what is merged is, for the next stage."""
+    """They are its weights that are put back, as what is merged is, for the next stage."""
     model = entry(between=between)
     torch.manual_seed(9)
     whole = {
-        f"backbone.{name}": value + torch.randn_like(value) * 0.1
+        name: value + torch.randn_like(value) * 0.1
         for name, value in tiny("llama").state_dict().items()
     }
     made = tiny("llama")
-    made.load_state_dict({k.removeprefix("backbone."): v for k, v in whole.items()})
+    made.load_state_dict(whole)
     adapters.attach(made, model)
     low = train(made)
-    session = session_of(model, {"pretrain-m": whole, "train-a": low})
-    plain = states(session.grown("m", None)[0])
+    session = session_of(model, {"pretrain-m": {}, "train-a": low})
+    session.backbones["pretrain-m"].load_state_dict(whole)
+    stage = session.plan.stages["train-a"]
+    plain = states(session.grown(stage, "pretrain-m")[0])
     for _ in range(2):
-        grown, carried = session.grown("m", "train-a")
+        grown, carried = session.grown(stage, "train-a")
         assert carried == set(), "the next stage leaves its adapters alone"
         torch.testing.assert_close(states(grown), states(made), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(states(session.grown("m", None)[0]), plain, rtol=0, atol=0)
+        torch.testing.assert_close(
+            states(session.grown(stage, "pretrain-m")[0]), plain, rtol=0, atol=0
+        )
     ground = states(session.ground("train-a"))
     adapters.detach(made)
     torch.testing.assert_close(ground, states(made), rtol=1e-4, atol=1e-5)
@@ -207,11 +212,12 @@ def test_a_model_tuned_in_full_carries_all_that_changed() -> None:
     changed = {name: torch.ones(24, 16), "head.weight": torch.ones(2, 16)}
     session = session_of({}, {"train-a": {"head.weight": torch.ones(3, 16)}, "train-b": changed})
     session.pristine["m"] = {k: v.clone() for k, v in tiny("llama").state_dict().items()}
-    grown, carried = session.grown("m", "train-b")
+    stage = session.plan.stages["train-b"]
+    grown, carried = session.grown(stage, "train-b")
     assert carried == {name}
     assert torch.equal(grown.state_dict()[name.removeprefix("backbone.")], changed[name])
     assert not torch.equal(
-        states(session.ground("train-b")), states(session.grown("m", "train-b")[0])
+        states(session.ground("train-b")), states(session.grown(stage, "train-b")[0])
     )
 
 

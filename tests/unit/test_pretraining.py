@@ -18,11 +18,18 @@ from rich.console import Console
 from studies import SMALL, plan_of, resolved
 
 from compiler import lock as locks
-from compiler.architecture import DEFAULTS, SIZE, filled, parameters, positions, problems
+from compiler.architecture import (
+    DEFAULTS,
+    SIZE,
+    filled,
+    parameters,
+    positions,
+    problems,
+    special_tokens,
+)
 from compiler.diff import compare
 from compiler.display import naive_stages, plan_view
 from compiler.entries import Model
-from compiler.errors import EnvironmentUnready
 from compiler.expand import expand
 from compiler.explain import explain
 from compiler.formats import dot, mermaid
@@ -30,9 +37,11 @@ from compiler.plan import Plan, Stage, from_json
 from compiler.pretraining import Pretraining
 from compiler.resolve import Resolved
 from runtime.abilities import refuse_unknown
+from runtime.fetch import wants
 from runtime.publish import _checkpoint
 from runtime.report.ledger import model_table
 from runtime.report.views import names as names_of
+from runtime.store import Store
 
 pytestmark = pytest.mark.usefixtures("fixed_catalog")
 
@@ -130,6 +139,7 @@ def test_the_longest_input_fits_and_one_more_does_not(kind: str) -> None:
         ({"attention_probs_dropout_prob": 1}, "attention_probs_dropout_prob"),
         ({"layer_norm_eps": float("nan")}, "layer_norm_eps"),
         ({"hidden_sizes": 8}, "hidden_sizes"),
+        ({"model_type": "roberta", "bos_token_id": 2}, "pad_token_id"),
     ],
     ids=str,
 )
@@ -138,6 +148,42 @@ def test_what_is_wrong_with_an_architecture(change: dict[str, Any], field: str) 
     wrong = filled(ENCODER | change, 64)
     assert field in {name for name, *_ in problems(wrong)}
     assert parameters(wrong) is None
+
+
+def test_special_tokens_stand_where_the_architecture_has_them() -> None:
+    usual = (("pad", "[PAD]"), ("unk", "[UNK]"), ("cls", "[CLS]"), ("sep", "[SEP]"),
+             ("mask", "[MASK]"))  # fmt: skip
+    assert special_tokens(filled(ENCODER, 64)) == usual
+    moved = special_tokens(filled(ENCODER | {"pad_token_id": 3}, 64))
+    assert [role for role, _ in moved] == ["unk", "cls", "sep", "pad", "mask"]
+    for kind in ("roberta", "xlm-roberta", "another"):
+        whole = filled({"model_type": kind}, 64)
+        roles = [role for role, _ in special_tokens(whole)]
+        assert roles == ["cls", "pad", "sep", "unk", "mask"]
+        assert dict(special_tokens(whole))["cls"] == "<s>"
+
+
+def test_another_place_of_the_padding_is_another_tokenizer() -> None:
+    study = resolved(MADE)
+    first, second = study.models
+    swap = shaped(pad_token_id=0, bos_token_id=1)
+    before = named(expand(study))
+    after = named(expand(replace(study, models=(swap(first), swap(second)))))
+    assert not set(before.values()) & set(after.values())
+    kinds = Counter(
+        s.kind for s in expand(replace(study, models=(swap(first), second))).stages.values()
+    )
+    assert kinds["tokenizer"] == 2
+
+
+def test_what_is_declared_of_a_pretraining() -> None:
+    aligned = SMALL | {"models": {"family": "made", "pretrain": {"initialisation": "aligned"}}}
+    plain = SMALL | {"models": {"family": "made", "pretrain": {
+        "corpus": "plain", "objectives": {"mlm": {}}}}}  # fmt: skip
+    for study, there in ((MADE, {"probe"}), (aligned, {"probe", "aligned"}), (plain, set())):
+        for stage in of_kind(plan_of(study), "pretrain"):
+            assert {"probe", "aligned"} & set(stage.identity) == there
+            assert ("pooling" in stage.identity) == ("probe" in there)
 
 
 # How settings come together
@@ -492,15 +538,27 @@ def test_a_corpus_from_the_source_of_a_target_is_named(fixed_catalog: Path, tmp_
     assert "C221" not in codes(resolved(MADE))
 
 
+def test_models_from_scratch_are_not_refused() -> None:
+    for study in (MADE, PER_SEED):
+        assert "C211" not in codes(resolved(study))
+        refuse_unknown(plan_of(study))
+
+
 def test_run_refuses_what_check_warns_of() -> None:
-    study = resolved(MADE)
-    assert "models from scratch" in codes(study)["C211"]
-    with pytest.raises(EnvironmentUnready, match="pretraining from scratch") as caught:
-        refuse_unknown(expand(study))
-    assert caught.value.code == "E010"
     replay = [{"task": "pairs", "replay": {"corpus": "plain", "rate": 0.1}}]
     assert "C211" not in codes(resolved(SMALL, intermediate=replay))
     refuse_unknown(plan_of(SMALL, intermediate=replay))
+
+
+def test_what_is_fetched_of_corpora(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    found = {want.name: want for want in wants(plan_of(MADE), store)}
+    assert {want.kind for want in found.values()} == {"dataset"}
+    paired = [("paired", "train", language) for language in ("de", "en", "zh")]
+    assert found["example/paired"].texts == paired
+    assert found["example/paired"].parts == []
+    assert found["example/pairs"].texts == []
+    assert found["example/pairs"].parts == [("pairs", "train", "en"), ("pairs", "dev", "en")]
 
 
 def test_explained() -> None:

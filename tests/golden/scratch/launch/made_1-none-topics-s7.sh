@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Study scratch, job made_1-none-topics-s7: 2 stages in one process group.
-#   train-topics-made_1-s7-v1-c02fc200ca
-#   evaluate-topics-made_1-s7-v1-477b87eb35
+#   train-topics-made_1-s7-v1-0b9468822c
+#   evaluate-topics-made_1-s7-v1-9f46f99982
 # It reads what these jobs leave in the store: prepare-made, pretrain-made_1
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

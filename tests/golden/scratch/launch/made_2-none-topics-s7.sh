@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Study scratch, job made_2-none-topics-s7: 2 stages in one process group.
-#   train-topics-made_2-s7-v1-2ba327c6f3
-#   evaluate-topics-made_2-s7-v1-57d8c2707b
+#   train-topics-made_2-s7-v1-180113a1bc
+#   evaluate-topics-made_2-s7-v1-5d6d3845fe
 # It reads what these jobs leave in the store: prepare-made, pretrain-made_2
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

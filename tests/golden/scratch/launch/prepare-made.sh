@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Study scratch, job prepare-made: 7 stages in one process group.
-#   tokenizer-unigram-paired-plain-v1-4cb689723b
-#   prepare-paired-v1-55795c958f
-#   prepare-plain-v1-0cc03fb5ce
-#   prepare-topics-v1-972b28af47
-#   prepare-twins-v1-50315772e4
-#   prepare-pairs-v1-acf5f42f18
-#   prepare-letters-v1-fa0d5284be
+#   tokenizer-unigram-paired-plain-v1-8028fcce95
+#   prepare-paired-v1-374b0b520c
+#   prepare-plain-v1-2b27e031df
+#   prepare-topics-v1-d8fa92dad6
+#   prepare-twins-v1-44d7d43a54
+#   prepare-pairs-v1-dbb73bcff3
+#   prepare-letters-v1-92ef44b5c2
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=/dev/null

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Study scratch, job pretrain-made_1: 1 stages in one process group.
-#   pretrain-made_1-v1-4616cfdc0e
+#   pretrain-made_1-v1-ac5fe56695
 # It reads what these jobs leave in the store: prepare-made
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

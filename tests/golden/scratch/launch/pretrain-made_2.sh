@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Study scratch, job pretrain-made_2: 1 stages in one process group.
-#   pretrain-made_2-v1-bcea461175
+#   pretrain-made_2-v1-2ce1fd5de6
 # It reads what these jobs leave in the store: prepare-made
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

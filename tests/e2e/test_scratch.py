@@ -1,0 +1,225 @@
+"""Models from scratch: from texts to scores, what repeats, and what is lost and made anew."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.test_faults import goes_on, running, wait_for
+from e2e.test_study import plan_of, records, scores, work
+from tinyscratch import write_scratch
+
+from compiler.plan import Plan, Stage
+from runtime.records import Record
+from runtime.store import Store, status
+
+FIELDS: dict[str, Any] = {
+    "targets": ["colours", "pairs"], "languages": ["en", "de"],
+    "recipe": {"name": "tiny", "defaults": {"steps": 15}},
+}  # fmt: skip
+
+
+def of_kind(plan: Plan, kind: str) -> list[Stage]:
+    return [stage for stage in plan.stages.values() if stage.kind == kind]
+
+
+def record(store: Store, stage: Stage, part: str = "all") -> Record:
+    found = store.record(stage.key, part)
+    assert found is not None
+    return found
+
+
+def sums(store: Store, plan: Plan, *kinds: str) -> dict[str, Any]:
+    """Return the checksums of all that some kinds of stages left."""
+    return {
+        f"{stage.key}/{part}/{name}": output["sha256"]
+        for kind in kinds
+        for stage in of_kind(plan, kind)
+        for part in stage.parts
+        for name, output in record(store, stage, part).outputs.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan, Store]:
+    """Two sizes, pretrained once a seed, run in this process."""
+    folder = tmp_path_factory.mktemp("scratch")
+    pretrain = {"seeds": "per_seed"}
+    study = write_scratch(folder, pretrain=pretrain, **FIELDS)
+    plan = plan_of(study)
+    store = Store(folder / "store")
+    assert work(plan, store) == 0
+    return study, plan, store
+
+
+def test_every_cell_has_a_score(finished: tuple[Path, Plan, Store]) -> None:
+    _, plan, store = finished
+    assert set(status(store, plan).values()) == {"done"}
+    # 2 sizes, 2 seeds, 2 arms; colours in two languages, pairs in one.
+    assert len(scores(store, plan)) == 2 * 2 * 2 * (2 + 1)
+
+
+def test_what_a_pretraining_says_of_itself(finished: tuple[Path, Plan, Store]) -> None:
+    _, plan, store = finished
+    stages = of_kind(plan, "pretrain")
+    assert len(stages) == 4
+    for stage in stages:
+        result = record(store, stage).result
+        assert stage.identity["tokens"] <= result["tokens"] < stage.identity["tokens"] + 32 * 16
+        assert result["steps"] > 20
+        assert result["tokens_per_second"] > 0
+        for name in ("mlm", "translation_pairs"):
+            loss = result["losses"][name]
+            assert loss["last"] < loss["first"] - 0.5, name
+            assert [point["step"] for point in result["curve"]][-1] == result["steps"]
+            assert result["curve"][-1][name] < result["curve"][0][name]
+        before, after = (result["alignment"][when]["parallel"] for when in ("before", "after"))
+        assert set(after["languages"]) == {"de", "fr", "ru"}
+        assert after["pivot"] == "en"
+        assert after["rows"] == 15  # a tenth of 150
+        assert after["chance"] == pytest.approx(100 / 15, abs=0.01)
+        assert after["mean"] > before["mean"] + 20
+        assert after["mean"] > 50
+        assert result["parameters"] == plan.models[stage.model]["parameters"]
+
+
+def test_texts_are_prepared_with_language_and_alignment(
+    finished: tuple[Path, Plan, Store],
+) -> None:
+    import polars as pl
+
+    _, plan, store = finished
+    stage = next(s for s in of_kind(plan, "prepare") if s.task == "parallel")
+    frames = {
+        part: pl.read_ipc(store.folder(stage.key, part) / "data.arrow") for part in stage.parts
+    }
+    assert len(frames) == 4
+    for part, frame in frames.items():
+        assert frame["language"].unique().to_list() == [part.split("@")[0].split(".")[1]]
+        assert frame["id"].to_list() == [f"r{n}" for n in range(150)]
+        assert frame["input_ids"].list.len().max() <= 16
+        assert record(store, stage, part).result["rows"] == 150
+        assert record(store, stage, part).result["unknown_share"] == 0
+
+
+@pytest.mark.slow
+def test_all_of_it_repeats_to_the_byte(finished: tuple[Path, Plan, Store], tmp_path: Path) -> None:
+    _, plan, store = finished
+    again = plan_of(write_scratch(tmp_path, pretrain={"seeds": "per_seed"}, **FIELDS))
+    assert again.stages.keys() == plan.stages.keys(), "a key depends on where the study lies"
+    other = Store(tmp_path / "store")
+    assert work(again, other) == 0
+    kinds = ("tokenizer", "prepare", "pretrain", "train")
+    ours, theirs = (sums(*which, *kinds) for which in ((store, plan), (other, again)))
+    assert ours == theirs
+    assert scores(other, again) == scores(store, plan)
+    seeds = {stage.identity["seed"]: stage.key for stage in of_kind(plan, "pretrain")}
+    assert len({ours[f"{key}/all/model.safetensors"] for key in seeds.values()}) == len(seeds)
+
+
+def test_a_lost_pretraining_is_made_anew_before_what_rests_on_it(
+    finished: tuple[Path, Plan, Store], tmp_path: Path
+) -> None:
+    _, plan, store = finished
+    other = Store(Path(shutil.copytree(store.root, tmp_path / "store")))
+    trained = next(s for s in of_kind(plan, "evaluate") if s.model == "made-1")
+    start = next(s for s in of_kind(plan, "pretrain") if s.model == "made-1")
+    before = records(other)
+    gone = [f"{start.key}/all", *(f"{trained.key}/{part}" for part in trained.parts)]
+    for name in gone:
+        shutil.rmtree(other.root / "stages" / name)
+    assert work(plan, other) == 0
+    after = records(other)
+    assert {name for name in before if before[name] != after[name]} == set(gone)
+    assert sums(other, plan, "pretrain") == sums(store, plan, "pretrain")
+    assert scores(other, plan) == scores(store, plan)
+
+
+@pytest.mark.parametrize("first", ["none", "embeddings"])
+@pytest.mark.parametrize("second", ["none", "embeddings"])
+def test_what_training_leaves_is_what_scoring_loads(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    """The test rows are the dev rows: their score is that of the model in memory, or it is lost.
+
+    Frozen weights are in no training's record, and come from the pretraining beneath it.
+    """
+    phases: dict[str, Any] = {"intermediate": {"freeze": first}, "target": {"freeze": second}}
+    study = write_scratch(
+        tmp_path, (2,), {"tokens": 3000}, recipe={"name": "tiny", "phases": phases},
+        seeds=[1], targets=["colours", "tags"], languages=["en"],
+    )  # fmt: skip
+    data = tmp_path / "own" / "data"
+    for name in ("colours", "tags"):
+        shutil.copy(data / f"{name}.dev.en.jsonl", data / f"{name}.test.en.jsonl")
+    plan = plan_of(study)
+    store = Store(tmp_path / "store")
+    assert work(plan, store) == 0
+    for run in plan.runs:
+        assert run.train is not None
+        trained = record(store, plan.stages[run.train]).result["english_dev"]["value"]
+        scored = record(store, plan.stages[run.score], plan.part_of(run.score, "en"))
+        assert scored.result["value"] == pytest.approx(trained)
+
+
+def test_a_chain_goes_on_from_its_own_pretraining(finished: tuple[Path, Plan, Store]) -> None:
+    """The untouched models of two seeds score apart, and each as its own pretraining left it."""
+    _, plan, store = finished
+    for model in plan.models:
+        runs = [r for r in plan.runs if r.model == model and r.target == "pairs" and not r.train]
+        assert len({run.score for run in runs}) == 2
+        for run in runs:
+            start = plan.stages[plan.stages[run.score].inputs["weights"]]
+            assert start.identity["seed"] == run.seed
+            value = record(store, plan.stages[run.score], plan.part_of(run.score, "de")).result
+            assert value["value"] > 3 * 100 / 24
+
+
+@pytest.mark.slow
+def test_a_killed_pretraining_is_run_again_alone(tmp_path: Path) -> None:
+    study = write_scratch(tmp_path, (2,), {"tokens": 150_000}, seeds=[1], **FIELDS)
+    store = Store(tmp_path / "build" / "store")
+    with running(study, store, 5) as process:
+        wait_for(lambda: any(key.startswith("pretrain-") for key in store.running()))
+        wait_for(lambda: any("step" in told.get("progress", {}) and told["progress"]["step"] > 20
+                             for told in store.running().values()))  # fmt: skip
+        before = records(store)
+        process.kill()
+        process.wait()
+    wait_for(lambda: not store.running())
+    assert not any(name.startswith("pretrain-") for name in before)
+    goes_on(study, store, before)
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    other = Store(whole / "store")
+    plan = plan_of(write_scratch(whole, (2,), {"tokens": 150_000}, seeds=[1], **FIELDS))
+    assert work(plan, other) == 0
+    assert sums(store, plan, "pretrain") == sums(other, plan, "pretrain")
+
+
+def test_what_is_saved_is_a_model_of_transformers(finished: tuple[Path, Plan, Store]) -> None:
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    _, plan, store = finished
+    stage = next(s for s in of_kind(plan, "pretrain") if s.model == "made-2")
+    (tokens,) = of_kind(plan, "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(store.folder(tokens.key))
+    model, info = AutoModelForMaskedLM.from_pretrained(
+        store.folder(stage.key), output_loading_info=True
+    )
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    ids = tokenizer("want red cup hold blue tree", return_tensors="pt")["input_ids"]
+    surprise = []
+    for place in range(1, ids.shape[1] - 1):
+        masked = ids.clone()
+        masked[0, place] = tokenizer.mask_token_id
+        chances = model(masked).logits[0, place].log_softmax(dim=-1)
+        surprise.append(-float(chances[ids[0, place]].detach()))
+    assert sum(surprise) / len(surprise) < 0.9 * math.log(len(tokenizer)), surprise
+    config = json.loads((store.folder(stage.key) / "config.json").read_text())
+    assert config["hidden_size"] == 24
