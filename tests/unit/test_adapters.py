@@ -131,7 +131,7 @@ def test_a_head_is_trained_in_full_and_left_with_the_adapters() -> None:
     backbone = tiny("llama")
     head = linear(backbone, 3)
     adapters.attach(backbone, entry())
-    model = Model(backbone, head, lambda m, hidden, *_: m.head(hidden[:, -1]), "last", 0.0)
+    model = Model(backbone, head, lambda _, head, hidden, *__: head(hidden[:, -1]), "last", 0.0)
     logits = model(IDS, torch.ones_like(IDS))
     logits.sum().backward()
     state = trained_state(model)
@@ -164,7 +164,7 @@ def session_of(model: dict[str, Any], files: dict[str, dict[str, torch.Tensor]])
     kinds = {key: key.split("-")[0] for key in files}
     starts: list[dict[str, str]] = [{}, *({"start": key} for key in files)]
     stages = {
-        key: SimpleNamespace(kind=kinds[key], model="m", inputs=start)
+        key: SimpleNamespace(key=key, kind=kinds[key], model="m", inputs=start)
         for key, start in zip(files, starts, strict=False)
     }
     plan: Any = SimpleNamespace(models={"m": model}, stages=stages)

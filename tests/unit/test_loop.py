@@ -166,13 +166,18 @@ def test_training_in_tokens_takes_as_many_steps_as_there_are_batches() -> None:
 
 
 def test_the_rate_rises_and_falls() -> None:
-    share = [loop.rate(step, 10, Training(steps=10, warmup=0.2)) for step in range(10)]
-    steps = [loop.rate(step, 10, Training(steps=10, warmup_steps=2)) for step in range(10)]
-    assert share == steps
-    assert share[:3] == [1 / 3, 2 / 3, 1.0]
-    assert share[-1] == 1 / 8
-    flat = Training(steps=10, warmup_steps=0, schedule="constant")
-    assert {loop.rate(step, 10, flat) for step in range(10)} == {1.0}
+    found = [loop.rate(step, 10, 2, "linear") for step in range(10)]
+    assert found[:3] == [1 / 3, 2 / 3, 1.0]
+    assert found[-1] == 1 / 8
+    assert {loop.rate(step, 10, 0, "constant") for step in range(10)} == {1.0}
+
+
+def test_a_warm_up_is_in_steps_or_a_share_of_them() -> None:
+    at_once, by_share, by_steps = (
+        run(**how)[0] for how in ({}, {"warmup": 0.5}, {"warmup_steps": 3})
+    )
+    assert all(torch.equal(value, by_steps[name]) for name, value in by_share.items())
+    assert not all(torch.equal(value, at_once[name]) for name, value in by_share.items())
 
 
 def test_decay_is_on_what_the_recipe_says() -> None:

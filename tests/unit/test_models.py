@@ -253,7 +253,7 @@ def tokenizer(typed: bool) -> Any:
     )  # fmt: skip
 
 
-def states(model: Model, hidden: torch.Tensor, *_: Any) -> torch.Tensor:
+def states(model: Model, head: nn.Module, hidden: torch.Tensor, *_: Any) -> torch.Tensor:
     return hidden
 
 
@@ -266,7 +266,7 @@ def test_the_second_text_of_a_pair_has_the_tokenizers_type(saved: Saved) -> None
                    return_token_type_ids=True)  # fmt: skip
     types = token_types(batch["input_ids"], batch["attention_mask"], separator)
     assert types.tolist() == batch["token_type_ids"].tolist()
-    model = Model(body, nn.Identity(), states, "first", 0.0, separator).eval()
+    model = Model(body, nn.Identity(), states, "first", 0.0, separator=separator).eval()
     plain = Model(body, nn.Identity(), states, "first", 0.0).eval()
     with torch.inference_mode():
         found = model(batch["input_ids"], batch["attention_mask"])
