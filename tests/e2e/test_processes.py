@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from e2e.test_faults import nothing_left
+from e2e.test_resume import mixed_study, same
 from e2e.test_study import plan_of, scores
 from tiny import write_study
 
@@ -30,18 +34,32 @@ def launched(folder: Path, devices: int, **changes: Any) -> tuple[Plan, Store, s
         folder, layers=(1,), seeds=[1], targets=["tags", "pairs"], languages=["en", "de"],
         hardware=hardware, recipe=recipe,
     )  # fmt: skip
-    plan = plan_of(study)
-    build, store = folder / "build" / "tiny", Store(folder / "store")
-    write(render(plan) | {"env.sh": machine(sys.executable, store.root, build)}, build)
+    plan, store = plan_of(study), Store(folder / "store")
+    return plan, store, scripts(folder, plan, store)
+
+
+def scripts(folder: Path, plan: Plan, store: Store) -> str:
+    """Run the launch scripts of a plan; return what they said."""
     said = ""
-    for job in plan.jobs:
-        done = subprocess.run(
-            ["bash", str(build / "launch" / f"{job.name}.sh")],
-            capture_output=True, text=True, check=False, timeout=300,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        )  # fmt: skip
-        said += done.stdout + done.stderr
-    return plan, store, said
+    for script in written(folder, plan, store):
+        with script_of(script) as running:
+            said += running.communicate(timeout=300)[0]
+    return said
+
+
+def written(folder: Path, plan: Plan, store: Store) -> list[Path]:
+    """Write the launch scripts of a plan."""
+    build = folder / "build" / "tiny"
+    write(render(plan) | {"env.sh": machine(sys.executable, store.root, build)}, build)
+    return [build / "launch" / f"{job.name}.sh" for job in plan.jobs]
+
+
+def script_of(path: Path) -> subprocess.Popen[str]:
+    """Start a launch script."""
+    return subprocess.Popen(
+        ["bash", str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
 
 
 @pytest.mark.slow
@@ -71,3 +89,85 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, changes: dict[str, An
                 ]
                 assert frames[0]["id"].to_list() == frames[1]["id"].to_list()
     assert scores(two, plan).keys() == scores(one, alone).keys()
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives_of_a_mix(tmp_path: Path) -> None:
+    """Sources are drawn alike in all processes, and a source's head waits where it is not drawn."""
+    found = {}
+    for devices in (1, 2):
+        folder = tmp_path / str(devices)
+        folder.mkdir()
+        quiet = {"steps": 12, "batch": 7, "dropout": 0.0}
+        plan, store = mixed_study(folder, devices, **quiet), Store(folder / "store")
+        said = scripts(folder, plan, store)
+        assert set(status(store, plan).values()) == {"done"}, said
+        key = next(key for key, stage in plan.stages.items() if "mix" in stage.identity)
+        record = store.record(key)
+        assert record is not None
+        assert record.provenance["accelerator"]["processes"] == devices
+        found[devices] = record.result
+    one, two = found[1], found[2]
+    for name in ("loss_first", "loss_last"):
+        assert two[name] == pytest.approx(one[name], rel=2e-3)
+    for name, source in one["sources"].items():
+        for count in ("head", "steps", "examples"):
+            assert two["sources"][name][count] == source[count]
+        assert two["sources"][name]["loss_last"] == pytest.approx(source["loss_last"], rel=2e-3)
+    assert two["english_dev"]["n"] == one["english_dev"]["n"]
+
+
+def workers(store: Store) -> dict[int, int]:
+    """Return the processes of a job that works on a store, by their rank."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (place / "cmdline").read_bytes().split(b"\0")
+            given = (place / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        ranks = [x.removeprefix(b"RANK=") for x in given if x.startswith(b"RANK=")]
+        if str(store.root).encode() in words and ranks:
+            found[int(ranks[0])] = int(place.name)
+    return found
+
+
+@pytest.mark.slow
+def test_a_killed_rank_costs_nothing_but_time(tmp_path: Path) -> None:
+    """Each of the two is killed, at a random moment; the mix ends as without."""
+    hard = {"dropout": 0.2, "batch": 6, "micro_batch": 2, "average": 2, "evaluate_every": 23}
+    plan = mixed_study(tmp_path, 2, **hard)
+    key = next(key for key, stage in plan.stages.items() if "mix" in stage.identity)
+    whole, store, draw = Store(tmp_path / "whole"), Store(tmp_path / "store"), random.Random(4)
+    said = scripts(tmp_path, plan, whole)
+    assert set(status(whole, plan).values()) == {"done"}, said
+    places = store.root / "checkpoints" / key
+    kills = 0
+    for rank in (1, 0, 1, 0):
+        before = {path.name for path in places.glob("*")}
+        for script in written(tmp_path, plan, store):
+            with script_of(script) as running:
+                deadline = time.monotonic() + 240
+                while running.poll() is None and {p.name for p in places.glob("*")} <= before:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+                time.sleep(draw.uniform(0, 0.2))
+                victim = workers(store).get(rank)
+                if running.poll() is None and victim and store.record(key) is None:
+                    os.kill(victim, signal.SIGKILL)
+                    kills += 1
+                running.communicate(timeout=240)
+                if kills and store.record(key) is None:
+                    assert running.returncode != 0
+                    break
+    assert kills >= 2, "it was over before it was killed"
+    said = scripts(tmp_path, plan, store)
+    assert set(status(store, plan).values()) == {"done"}, said
+    assert nothing_left(store)
+    one, other = whole.record(key), store.record(key)
+    assert one is not None
+    assert other is not None
+    assert other.result["resumed_after"]
+    same(dict(one.result), dict(other.result))
+    files = [record.outputs["weights.safetensors"]["sha256"] for record in (one, other)]
+    assert files[0] == files[1]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e.test_mixes import write as write_mixes
 from e2e.test_study import plan_of
 from tiny import write_study
 
@@ -52,6 +53,21 @@ def study_of(folder: Path, **recipe: Any) -> Plan:
         hardware={"device": "cpu", "threads": 1, "pack": "seed", "checkpoint_minutes": 1e-9},
         recipe={"name": "tiny", "defaults": {"steps": STEPS, "learning_rate": 1e-3, **recipe}},
     )
+    plan = plan_of(study)
+    (folder / "plan.json").write_text(plan.to_json(), encoding="utf-8")
+    return plan
+
+
+def mixed_study(folder: Path, devices: int = 1, **recipe: Any) -> Plan:
+    """Return a plan whose first training is on two tasks and replays a corpus."""
+    arm = {"name": "all", "mix": ["things", "tags"], "replay": {"corpus": "plain", "rate": 0.25}}
+    hardware = {"device": "cpu", "threads": 1, "pack": "seed", "checkpoint_minutes": 1e-9,
+                "devices_per_node": devices}  # fmt: skip
+    study = write_mixes(
+        folder, intermediate=[arm], controls=[], targets=["colours"], languages=["en"],
+        hardware=hardware,
+        recipe={"name": "tiny", "defaults": {"steps": STEPS, "learning_rate": 1e-3, **recipe}},
+    )  # fmt: skip
     plan = plan_of(study)
     (folder / "plan.json").write_text(plan.to_json(), encoding="utf-8")
     return plan
@@ -111,10 +127,12 @@ HARD = {"dropout": 0.2, "micro_batch": 3, "selection": "best_english_dev", "eval
             {"average": 3, "evaluate_every": 31, "freeze_backbone_steps": 40, "batch_tokens": 40},
             marks=pytest.mark.slow,
         ),
+        pytest.param(10, HARD | {"mix": True, "patience": 40}, marks=pytest.mark.slow),
     ],
 )
 def test_kills_change_nothing(tmp_path: Path, kills: int, settings: dict[str, Any]) -> None:
-    plan = study_of(tmp_path, **settings)
+    made = mixed_study if settings.get("mix") else study_of
+    plan = made(tmp_path, **{k: v for k, v in settings.items() if k != "mix"})
     key = alone(plan)
     whole = finish(plan, Store(tmp_path / "whole"), key)
     store, draw = Store(tmp_path / "store"), random.Random(kills)
