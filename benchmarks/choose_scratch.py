@@ -40,7 +40,7 @@ WAYS: tuple[tuple[str, Settings], ...] = (
     ("without translation pairs", {"objectives": MLM}),
     ("learning rate 1e-3", {"learning_rate": 1e-3}),
     ("learning rate 1e-2", {"learning_rate": 1e-2}),
-    ("1.5 times the tokens", {"tokens": 900_000}),
+    ("1.5 times the tokens", {"tokens": 750_000}),
 )
 RATES = (1e-3, 3e-3)
 FREEZES = ("embeddings", "none")
@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=Path, default=Path("build"))
     parser.add_argument("--seed", type=int, default=100, help="not one of the study's seeds")
-    parser.add_argument("--models", nargs="+", default=["scratch-32", "scratch-64", "scratch-128"])
+    parser.add_argument("--models", nargs="+", default=["scratch-32", "scratch-64", "scratch-96"])
     words = parser.parse_args()
     torch.set_num_threads(1)
     plan = load(words.build / "scratch-ladder" / "plan.json")

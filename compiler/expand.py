@@ -18,8 +18,11 @@ from compiler.terms import UNTRAINED
 DIRECT = Treatment(CONTROL, "intermediate", ())
 """The control arm: nothing before the target's own training."""
 
-DIVIDED = ("train", "pretrain")
-"""Kinds of stages for which a job has a process on each device of its machine."""
+DIVIDED = ("train",)
+"""Kinds of stages for which a job has a process on each device of its machine.
+
+A pretraining is one process's work: its pairs are compared with all others of their batch.
+"""
 
 
 def expand(resolved: Resolved) -> Plan:

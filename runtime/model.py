@@ -20,7 +20,8 @@ another shape (``mismatched``): names of weights, with ``*`` for every number.""
 
 UNREAD = re.compile(
     r"(^|\.)(lm_head|cls|lm_predictions|mask_predictions|pooler)(\.|$)"  # heads of pretraining
-    r"|^(generator_lm_head|generator_predictions|head)\.|^decoder\.bias$"  # ELECTRA, ModernBERT
+    r"|^(generator_(predictions|lm_head)|discriminator_predictions)\."  # those of ELECTRA
+    r"|^(head\.(dense|norm)|decoder)\.(weight|bias)$"  # that of ModernBERT
     r"|(^|\.)(position_ids|inv_freq|embed_positions\.weights)$"  # computed, in some old checkpoints
 )
 """The weights of a checkpoint that a backbone has no use for."""

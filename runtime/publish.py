@@ -13,6 +13,7 @@ from compiler.plan import Plan
 from runtime.analysis.analyse import analyse
 from runtime.collect import collect
 from runtime.report.build import build_report, write_report
+from runtime.report.pretraining import pretrained
 from runtime.store import Store
 
 
@@ -23,7 +24,13 @@ def publish(plan: Plan, store: Store, folder: Path, command: str) -> Path:
     """
     scores = collect(plan, store)
     findings = analyse(scores, plan.study["analysis"])
-    files = build_report(plan, findings, provenance(plan, store, command), title=plan.name)
+    files = build_report(
+        plan,
+        findings,
+        provenance(plan, store, command),
+        title=plan.name,
+        pretrained=pretrained(plan, store),
+    )
     write_report(files, folder)
     return folder / "report.html"
 

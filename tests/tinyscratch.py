@@ -43,9 +43,18 @@ def corpus_rows(name: str, language: str, count: int) -> list[dict[str, str]]:
 
 
 def write_scratch(
-    folder: Path, sizes: tuple[int, ...] = (1, 2), pretrain: Any = None, **changes: Any
+    folder: Path,
+    sizes: tuple[int, ...] = (1, 2),
+    pretrain: Any = None,
+    architecture: Any = None,
+    budgets: Any = None,
+    **changes: Any,
 ) -> Path:
-    """Write a study whose models are pretrained on two corpora of its own; return its file."""
+    """Write a study whose models are pretrained on two corpora of its own; return its file.
+
+    ``pretrain`` and ``architecture`` change what all sizes share, ``budgets`` a size's tokens.
+    """
+    own = {size: {"pretrain": {"tokens": count}} for size, count in (budgets or {}).items()}
     catalog = folder / "own"
     (catalog / "corpora" / "texts").mkdir(parents=True, exist_ok=True)
     (catalog / "models").mkdir(parents=True, exist_ok=True)
@@ -63,9 +72,12 @@ def write_scratch(
     family = {
         "family": "tiny",
         "architecture": {"model_type": "xlm-roberta", "max_position_embeddings": 40,
-                         "type_vocab_size": 1},
+                         "type_vocab_size": 1} | (architecture or {}),
         "pretrain": PRETRAIN | (pretrain or {}),
-        "members": [{"name": f"made-{n}", "size": n, "architecture": SHAPES[n]} for n in sizes],
+        "members": [
+            {"name": f"made-{n}", "size": n, "architecture": SHAPES[n], **own.get(n, {})}
+            for n in sizes
+        ],
     }  # fmt: skip
     write_yaml(catalog / "models" / "tiny.yaml", family)
     return write_study(folder, **changes)

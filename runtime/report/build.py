@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,31 @@ from compiler.plan import Plan
 from compiler.render import atomic_write, templates_folder, unwritable
 from runtime.analysis.analyse import headline_sentence
 from runtime.analysis.estimate import Estimate, Findings
-from runtime.report import benchmark, captions, figures, ledger, tables, views
+from runtime.report import benchmark, captions, figures, ledger, pretraining, tables, views
 from runtime.report.wording import LEVELS_PLAIN
 
 SCHEMA = "stiltscale/report/1"
 
 
 def build_report(
-    plan: Plan, findings: Findings, provenance: Mapping[str, Any], *, title: str
+    plan: Plan,
+    findings: Findings,
+    provenance: Mapping[str, Any],
+    *,
+    title: str,
+    pretrained: Sequence[pretraining.Row] = (),
 ) -> dict[str, bytes]:
-    """Return the report as file name to content; the same inputs give the same bytes."""
+    """Return the report as file name to content; the same inputs give the same bytes.
+
+    ``pretrained`` is what `pretraining.pretrained` collects: nothing of a study of checkpoints.
+    """
     names = views.names(plan)
     pictures = _figures(findings, names)
-    context = _context(plan, findings, provenance, title)
-    body = _json(plan, findings, provenance, title)
+    context = _context(plan, findings, provenance, title) | {
+        "pretraining": pretraining.pretraining_table(pretrained, names),
+        "pretraining_note": pretraining.NOTE,
+    }
+    body = _json(plan, findings, provenance, title) | {"pretraining": _plain(pretrained)}
     texts = {
         "report.html": _render("report.html.j2", {**context, "figures": pictures}),
         "report.md": _render("report.md.j2", {**context, "figures": pictures}),

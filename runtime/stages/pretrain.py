@@ -8,6 +8,7 @@ from typing import Any
 
 from compiler.identity import digest
 from compiler.plan import Stage, language_of
+from runtime.checkpoint import MINUTES, Checkpoints
 from runtime.corpora import Group
 from runtime.pretraining import Built, Texts, alignment, built, gathered, pretrain
 from runtime.pretraining.decomposition import align
@@ -22,11 +23,14 @@ def run(
     """Write the model as Transformers saves it, and return what happened.
 
     Weights, order, masks and dropout are drawn from the stage's key, so that sizes and seeds share
-    no noise. Rows to probe the alignment with are kept from all of it.
+    no noise. Rows to probe the alignment with are kept from all of it. Of a job's processes the
+    main one does it alone, and one that is killed goes on from its last checkpoint.
     """
     stream = int(digest(stage.key)[:12], 16) % 2**31
     texts = texts_of(session, stage)
-    made, result = pretrained(session, stage, stage.identity, texts, stream, tell)
+    minutes = session.plan.execution.get("checkpoint_minutes", MINUTES)
+    checkpoints = Checkpoints(session.store.root, stage.key, minutes)
+    made, result = pretrained(session, stage, stage.identity, texts, stream, tell, checkpoints)
     made.save(folder)
     session.accelerator.free_memory()
     return result
@@ -52,6 +56,7 @@ def pretrained(
     texts: Texts,
     seed: int,
     tell: Callable[..., None],
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Built, dict[str, Any]]:
     """Build and pretrain a model by ``settings``, the identity of its stage; say what happened."""
     objectives, pooling = settings["objectives"], str(settings.get("pooling", "mean"))
@@ -61,18 +66,19 @@ def pretrained(
     if settings["initialisation"] == "aligned":
         aligned = {"aligned": align(made.backbone, texts, settings["aligned"])}
     learner = Learner(made.backbone, made.head, pooling, objectives)
-    learner.to(session.accelerator.device)
+    device = session.accelerator.device
+    learner.to(device)
     encoder = Encoder(
         made.backbone,
         pooling,
         texts.examples.pad,
         int(session.plan.execution["evaluation_batch"]),
-        session.accelerator.device,
+        device,
         session.scratch,
     )
     others = int(settings.get("probe", {}).get("languages", 0))
     before = alignment(texts, encoder, _names(stage), others)
-    result = pretrain(learner, texts, settings, seed, session.accelerator, tell)
+    result = pretrain(learner, texts, settings, seed, device, tell, checkpoints)
     after = alignment(texts, encoder, _names(stage), others)
     return made, result | aligned | {"alignment": {"before": before, "after": after}}
 

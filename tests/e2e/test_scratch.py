@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.test_faults import goes_on, running, wait_for
+from e2e.test_resume import Cut, killed, same
 from e2e.test_study import plan_of, records, scores, work
 from tinyscratch import write_scratch
 
 from compiler.plan import Plan, Stage
+from compiler.render import machine, render, write
+from runtime.checkpoint import Checkpoints
+from runtime.lease import Lease
+from runtime.publish import publish
 from runtime.records import Record
-from runtime.store import Store, status
+from runtime.store import Store, status, sweep
+from runtime.worker import Worker
 
 FIELDS: dict[str, Any] = {
     "targets": ["colours", "pairs"], "languages": ["en", "de"],
@@ -179,26 +188,161 @@ def test_a_chain_goes_on_from_its_own_pretraining(finished: tuple[Path, Plan, St
             assert value["value"] > 3 * 100 / 24
 
 
+def lasting(folder: Path, devices: int = 1, **pretrain: Any) -> tuple[Plan, str]:
+    """Return a plan with one pretraining that leaves a checkpoint at each look at its losses."""
+    folder.mkdir(exist_ok=True)
+    hardware = {
+        "device": "cpu", "threads": 1, "pack": "seed", "checkpoint_minutes": 1e-9,
+        "devices_per_node": devices,
+    }  # fmt: skip
+    architecture = {"hidden_dropout_prob": 0.2}
+    study = write_scratch(
+        folder, (1,), HARD | pretrain, architecture, seeds=[1], hardware=hardware, **FIELDS
+    )
+    plan = plan_of(study)
+    (folder / "plan.json").write_text(plan.to_json(), encoding="utf-8")
+    return plan, of_kind(plan, "pretrain")[0].key
+
+
+def finish(plan: Plan, store: Store, key: str) -> tuple[dict[str, Any], Any]:
+    """Run a pretraining and what it needs; return its result, without times, and its files."""
+    store.prepare()
+    sweep(store)
+    needed = [*plan.stages[key].inputs.values(), key]
+    assert Worker(plan, store, tuple(needed), 1, store.root.parent).run() == 0
+    found = record(store, plan.stages[key])
+    assert not (store.root / "checkpoints" / key).exists()
+    return dict(found.result), {name: x["sha256"] for name, x in found.outputs.items()}
+
+
+HARD: dict[str, Any] = {"tokens": 100_000, "initialisation": "aligned"}
+
+
 @pytest.mark.slow
-def test_a_killed_pretraining_is_run_again_alone(tmp_path: Path) -> None:
-    study = write_scratch(tmp_path, (2,), {"tokens": 150_000}, seeds=[1], **FIELDS)
-    store = Store(tmp_path / "build" / "store")
-    with running(study, store, 5) as process:
-        wait_for(lambda: any(key.startswith("pretrain-") for key in store.running()))
-        wait_for(lambda: any("step" in told.get("progress", {}) and told["progress"]["step"] > 20
-                             for told in store.running().values()))  # fmt: skip
-        before = records(store)
-        process.kill()
-        process.wait()
-    wait_for(lambda: not store.running())
-    assert not any(name.startswith("pretrain-") for name in before)
-    goes_on(study, store, before)
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    other = Store(whole / "store")
-    plan = plan_of(write_scratch(whole, (2,), {"tokens": 150_000}, seeds=[1], **FIELDS))
-    assert work(plan, other) == 0
-    assert sums(store, plan, "pretrain") == sums(other, plan, "pretrain")
+@pytest.mark.parametrize(
+    ("kills", "changes"), [(3, {}), (6, {"precision": "bf16", "objectives": {"mlm": {}}})]
+)
+def test_kills_change_nothing(tmp_path: Path, kills: int, changes: dict[str, Any]) -> None:
+    """Of a pretraining with dropout that is killed at random, each time in another process."""
+    plan, key = lasting(tmp_path, **changes)
+    whole, files = finish(plan, Store(tmp_path / "whole"), key)
+    store, draw = Store(tmp_path / "store"), random.Random(kills)
+    for _ in range(kills):
+        killed(tmp_path, store, key, draw.uniform(0, 0.15))
+    assert store.record(key) is None, "it was done before it was killed"
+    resumed, again = finish(plan, store, key)
+    assert len(resumed["resumed_after"]) == kills
+    assert again == files
+    same(whole, resumed)
+
+
+@pytest.mark.parametrize("step", [1, 10])
+def test_any_step_may_be_the_last(
+    tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, key = lasting(tmp_path, tokens=6000)
+    whole, files = finish(plan, Store(tmp_path / "whole"), key)
+    assert whole["steps"] > 11
+    store, write = Store(tmp_path / "store"), Checkpoints.save
+
+    def save(self: Checkpoints, at: int, *rest: Any) -> None:
+        if at == step:
+            write(self, at, *rest)
+            raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr("runtime.pretraining.loop.AHEAD", 1)
+        patch.setattr(Checkpoints, "save", save)
+        with pytest.raises(Cut):
+            finish(plan, store, key)
+    resumed, again = finish(plan, store, key)
+    assert resumed["resumed_after"] == [step]
+    assert again == files
+    same(whole, resumed)
+
+
+def test_a_pretraining_that_diverges_is_classed(tmp_path: Path) -> None:
+    plan, key = lasting(tmp_path, learning_rate=1e30, clip=1e30)
+    store = Store(tmp_path / "store")
+    store.prepare()
+    needed = [*plan.stages[key].inputs.values(), key]
+    assert Worker(plan, store, tuple(needed), 1, tmp_path).run() == 3
+    failure = store.failure(key)
+    assert failure is not None
+    assert failure.failure_class == "diverged"
+    assert "at step" in failure.message
+    assert store.record(key) is None
+
+
+def test_progress_is_told_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    write = Lease.tell
+
+    def tell(self: Lease, **progress: Any) -> None:
+        told.append(progress)
+        write(self, **progress)
+
+    monkeypatch.setattr(Lease, "tell", tell)
+    plan, key = lasting(tmp_path, tokens=6000)
+    whole, _ = finish(plan, Store(tmp_path / "store"), key)
+    steps = [one for one in told if "step" in one]
+    assert [one["step"] for one in steps] == list(range(1, whole["steps"] + 1))
+    assert all(set(one) == {"step", "steps", "loss", "mlm", "translation_pairs"} for one in steps)
+    assert steps[0]["loss"] == pytest.approx(steps[0]["mlm"] + steps[0]["translation_pairs"], 1e-3)
+
+
+def test_every_size_has_its_own_budget(tmp_path: Path) -> None:
+    """Sizes that ask for other numbers of tokens get them, and the plan says so."""
+    study = write_scratch(tmp_path, budgets={2: 8000}, pretrain={"tokens": 4000}, **FIELDS)
+    plan, store = plan_of(study), Store(tmp_path / "store")
+    for stage in of_kind(plan, "pretrain"):
+        wanted = {"made-1": 4000, "made-2": 8000}[stage.model]
+        found, _ = finish(plan, store, stage.key)
+        assert stage.identity["tokens"] == wanted
+        # The last step is the one that reaches it, and a step has 16 rows for each objective.
+        assert wanted <= found["tokens"] < wanted + 2 * 16 * 16
+    assert any("tokens" in str(one) for one in plan.confounds)
+
+
+@pytest.mark.slow
+def test_of_several_processes_the_main_one_pretrains(tmp_path: Path) -> None:
+    """The others wait; what is trained after it is trained by all."""
+    plan, key = lasting(tmp_path / "one", tokens=6000)
+    _, files = finish(plan, Store(tmp_path / "one" / "store"), key)
+    plan, key = lasting(tmp_path / "two", devices=2, tokens=6000)
+    build, store = tmp_path / "two" / "build", Store(tmp_path / "two" / "store")
+    write(render(plan) | {"env.sh": machine(sys.executable, store.root, build)}, build)
+    assert {job.processes for job in plan.jobs} == {1, 2}
+    for job in plan.jobs:
+        done = subprocess.run(
+            ["bash", str(build / "launch" / f"{job.name}.sh")],
+            capture_output=True, text=True, check=False, timeout=300,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert set(status(store, plan).values()) == {"done"}
+    found = record(store, plan.stages[key])
+    assert {name: x["sha256"] for name, x in found.outputs.items()} == files
+
+
+def test_the_report_says_how_it_went(finished: tuple[Path, Plan, Store], tmp_path: Path) -> None:
+    _, plan, store = finished
+    page = publish(plan, store, tmp_path, "stiltscale report")
+    body = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    stages = of_kind(plan, "pretrain")
+    assert {one["stage"] for one in body["pretraining"]} == {stage.key for stage in stages}
+    texts = [x.read_text(encoding="utf-8") for x in (page, tmp_path / "report.md")]
+    for one in body["pretraining"]:
+        result = record(store, plan.stages[one["stage"]]).result
+        assert one["parameters"] == plan.models[one["model"]]["parameters"]
+        assert one["tokens"] == result["tokens"]
+        after = result["alignment"]["after"]["parallel"]["mean"]
+        assert one["alignment"]["parallel"]["after"] == after
+        for text in texts:
+            assert "Pretraining of each size" in text
+            assert f"{one['tokens']:,}" in text
+            assert f"{one['losses']['mlm']['last']:.3f}" in text
+            assert f"{after:.2f}" in text
 
 
 def test_what_is_saved_is_a_model_of_transformers(finished: tuple[Path, Plan, Store]) -> None:

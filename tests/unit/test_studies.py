@@ -82,7 +82,7 @@ def test_a_ladder_from_scratch_shares_all_but_size() -> None:
         "retrieve": sizes * seeds * 3,  # the untouched model too: each seed has its own
     }
     names = {name: model["parameters"]["non_embedding"] for name, model in plan.models.items()}
-    assert names == {"scratch-32": 25_408, "scratch-64": 149_952, "scratch-128": 793_088}
+    assert names == {"scratch-32": 25_408, "scratch-64": 149_952, "scratch-96": 447_360}
     assert [entry["what"] for entry in plan.confounds] == ["pretraining"]
     assert sum(len(run.languages) for run in plan.runs) == sizes * seeds * (
         (trained + pairs) * languages + 3 * (languages - 1)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Study scratch, job made_1-kept-s7: 1 stages in one process group.
-#   train-pairs-made_1-s7-v1-52d39bac3b
+#   train-pairs-made_1-s7-v1-205f14c72f
 # It reads what these jobs leave in the store: prepare-made, pretrain-made_1
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Study scratch, job made_1-kept-topics-s7: 2 stages in one process group.
-#   train-topics-after_kept-made_1-s7-v1-ae318bd0aa
-#   evaluate-topics-after_kept-made_1-s7-v1-9ec89f0a4b
+#   train-topics-after_kept-made_1-s7-v1-efd225512b
+#   evaluate-topics-after_kept-made_1-s7-v1-7cc78f63cb
 # It reads what these jobs leave in the store: made_1-kept-s7, prepare-made
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

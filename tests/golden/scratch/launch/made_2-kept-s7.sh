@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Study scratch, job made_2-kept-s7: 1 stages in one process group.
-#   train-pairs-made_2-s7-v1-f67a9e6316
+#   train-pairs-made_2-s7-v1-3f19ea0e14
 # It reads what these jobs leave in the store: prepare-made, pretrain-made_2
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Study scratch, job made_2-kept-topics-s7: 2 stages in one process group.
-#   train-topics-after_kept-made_2-s7-v1-290f6cc2d1
-#   evaluate-topics-after_kept-made_2-s7-v1-840ec97dd5
+#   train-topics-after_kept-made_2-s7-v1-b906b561d7
+#   evaluate-topics-after_kept-made_2-s7-v1-079a14fbc9
 # It reads what these jobs leave in the store: made_2-kept-s7, prepare-made
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
