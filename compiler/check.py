@@ -77,6 +77,7 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
     rules.pretrainings(ladder, say)
     rules.coverage(catalog, ladder, families, targets, say)
     rules.sources(corpora, targets, say)
+    rules.caveats(targets, say)
     rules.margin(study, ladder, families, targets, treatments, say)
     rules.replaced(catalog, _used(study, treatments, targets, families, corpora), say)
     resolved = Resolved(

@@ -50,9 +50,15 @@ def idle(
 
 def _recounted(task: Task, entry: Recount, path: Path_, say: Say) -> Task:
     counts: dict[str, dict[str, int]] = {str(k): dict(v) for k, v in task.counts.items()}
-    known = {*task.languages, "en", *(["all"] if task.source.pool == "all" else [])}
     changed = []
     for split, rows in entry.rows.items():
+        if not task.has(split):
+            what = f"the task `{task.task}` has no {split} split"
+            splits = [name for name in ("train", "dev", "test", "pool") if task.has(name)]
+            hint = f"it has: {', '.join(splits)}"
+            say("C127", what, hint, (*path, "rows", split), True)
+            continue
+        known = task.codes(split)
         for language, number in rows.items():
             if language not in known:
                 what = f"the task `{task.task}` has no data in `{language}`"

@@ -72,6 +72,10 @@ class TaskSource(Frozen):
     ids: Literal["source", "position"] = Field(
         "source", description="The source's ids, or each row's position, where those repeat."
     )
+    group: Literal["split"] | None = Field(
+        None,
+        description="Scores are also given for each of the source's splits that `splits` joins.",
+    )
     id_prefix: str | None = Field(
         None,
         description="Rows whose id begins otherwise are of another language, and left out; "
@@ -84,10 +88,14 @@ class TaskSource(Frozen):
         0, ge=0, le=1, description="Number of the first label, where labels are numbers."
     )
     unlabelled: Literal["refused", "dropped"] = Field(
-        "refused", description="Rows without a label (none, an empty text, -1)."
+        "refused",
+        description="Rows without a label (none, an empty text, -1); of tagging, sentences with a "
+        "word without a tag.",
     )
     placeholders: tuple[str, ...] = Field(
-        (), description="Texts that stand for a missing one: rows with one are left out, counted."
+        (),
+        description="Texts that stand for a missing one: rows with one, or with a choice that is "
+        "one, are left out, counted.",
     )
     no_answer: Literal["refused", "allowed"] = Field(
         "refused", description="Questions that their paragraph does not answer."
@@ -101,6 +109,11 @@ class TaskSource(Frozen):
             idle = [name for name in fields if getattr(self, name) != default(name)]
             if idle and getattr(self, owner) is None:
                 raise ValueError(f"`{idle[0]}` goes with `{owner}`, which is not given here")
+        for name, instead in _NOT_OF_FILES.items():
+            if self.files is not None and getattr(self, name) != default(name):
+                raise ValueError(f"`{name}` has no meaning for `files`: {instead}")
+        if self.group is not None and not any("+" in name for name in self.splits.values()):
+            raise ValueError("`group: split` tells joined splits apart, and `splits` joins none")
         if self.format is not None and self.reader is not None:
             raise ValueError("`format` says what files hold; a reader has its own")
         if self.pool is None and (self.pool_columns or "pool" in self.configs):
@@ -119,6 +132,12 @@ class TaskSource(Frozen):
         endings = [word for word in words[1:] if word not in ("gz", "tar", "tgz")]
         return FORMATS.get(endings[-1]) if endings else None
 
+
+_NOT_OF_FILES = {
+    "splits": "name the file of each split there",
+    "revision": "their contents are hashed; remove it",
+}
+"""Fields of sources elsewhere, and what says the same of local files."""
 
 FORMATS: dict[str, FileFormat] = {
     "json": "json",
@@ -156,6 +175,36 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "dual_encoder": ("query", "candidate", "relevant", "context", "question", "answers"),
 }
 """Our columns of each kind that a task may say where to find, beside `id` and `language`."""
+
+LABELLED = ("sequence_classification", "token_classification", "multiple_choice")
+"""Kinds whose rows have labels."""
+
+_KINDS: dict[str, tuple[str, ...]] = {
+    "pool": ("dual_encoder",),
+    "pool_columns": ("dual_encoder",),
+    "sentences": ("dual_encoder",),
+    "no_answer": ("span_extraction",),
+    "label_base": LABELLED,
+    "unlabelled": LABELLED,
+    "placeholders": tuple(kind for kind in COLUMNS if kind != "token_classification"),
+    "group": ("sequence_classification", "multiple_choice"),
+}
+"""Fields of a source that have a meaning for some kinds alone."""
+
+
+def refuse_idle(source: TaskSource, kind: str) -> None:
+    """Raise ValueError when a source is told what has no meaning for rows of its kind."""
+    for name, kinds in _KINDS.items():
+        if getattr(source, name) != default(name) and kind not in kinds:
+            raise ValueError(f"`{name}` is for {' and '.join(kinds)}; this is {kind}: remove it")
+    known = ("id", "language", *COLUMNS[kind])
+    for name, columns in (("columns", known), ("pool_columns", ("id", "language", "text"))):
+        unknown = sorted(set(getattr(source, name)) - set(columns))
+        if unknown:
+            raise ValueError(
+                f"a {kind} task has no column `{unknown[0]}` in `{name}`; it has: "
+                f"{', '.join(columns)}"
+            )
 
 
 def bitext_sides(gold: str, language: str) -> tuple[str, str]:

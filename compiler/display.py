@@ -159,6 +159,7 @@ def plan_view(plan: Plan, states: Mapping[str, str] | None = None) -> Renderable
     )
     parts: list[RenderableType] = [summary, Text(""), design]
     parts += [sizes, stages]
+    parts += [_tasks(plan)] if any(_known(task) for task in plan.tasks.values()) else []
     for confound in plan.confounds:
         parts.append(
             Text.assemble(("confound ", "yellow"), f"{confound['what']}: {confound['detail']}")
@@ -187,6 +188,38 @@ def naive_stages(plan: Plan) -> dict[str, int]:
             naive["tokenizer"] += stage.kind == "pretrain"
             up = stage.inputs.get("start")
     return dict(naive) | {kind: naive.get(kind, 0) for kind in KINDS}
+
+
+SHOWN = 200
+"""Characters of a task's limitations in a table, up to the end of a sentence if one is near."""
+
+
+def _tasks(plan: Plan) -> Table:
+    """Say what a reader of scores must know of each task, short, and of its languages in full."""
+    table = Table(title="tasks: what to know", box=box.SIMPLE, title_justify="left")
+    table.add_column("task", no_wrap=True)
+    table.add_column("limitations", overflow="fold")
+    for name, task in plan.tasks.items():
+        scored = {x for run in plan.runs if run.target == name for x in run.languages}
+        own = {x: text for x, text in task.get("caveats", {}).items() if x in scored}
+        lines = [_shortened(_known(task)), *(f"{x}: {text}" for x, text in own.items())]
+        if any(lines):
+            table.add_row(name, Text("\n".join(line for line in lines if line)))
+    table.caption = "[...]: whole in the report and in `stiltscale plan --format json`"
+    table.caption_justify = "left"
+    return table
+
+
+def _known(task: Mapping[str, Any]) -> str:
+    return " ".join(str(task.get("limitations", "")).split())
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= SHOWN:
+        return text
+    end = max(text.rfind(sign, 0, SHOWN) for sign in (". ", ": ", "; "))
+    end = end + 1 if end > SHOWN // 3 else text.rfind(" ", 0, SHOWN)
+    return f"{text[:end].rstrip(':;')} [...]"
 
 
 def _pretraining(settings: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from compiler.data import COLUMNS, Part, TaskSource, bitext_sides, default
+from compiler.data import LABELLED, Part, TaskSource, bitext_sides, refuse_idle
 from compiler.pretraining import Pretraining
 from compiler.terms import (
     METRICS,
@@ -217,12 +217,13 @@ class Corpus(Frozen):
         unknown = sorted(set(self.counts) - set(self.languages))
         if unknown:
             raise ValueError(f"`counts` has {', '.join(unknown)}, which `languages` lacks")
+        refuse_idle(self.source, "masked_lm")
         return self
 
     def files_of(self, split: str, language: str) -> tuple[str, ...]:
         """Return the local file of a language; () when the corpus names none."""
         files = {str(name): pattern for name, pattern in (self.source.files or {}).items()}
-        return (files[split].replace("{language}", language),) if split in files else ()
+        return (self.source.named(files[split], language),) if split in files else ()
 
     @property
     def place(self) -> tuple[str, str]:
@@ -249,6 +250,9 @@ class Task(Frozen):
     )
     choices: int | None = Field(None, gt=1, description="Options of a multiple-choice task.")
     metric: Metric = Field(description="What scores it.")
+    f1_of: str | None = Field(
+        None, description="A label whose F1 is shown beside the accuracy; it does not count."
+    )
     chance: float = Field(0.0, ge=0, lt=100, description="Score of a guesser, 0 to 100.")
     train_on: tuple[Name, ...] = Field(
         (),
@@ -262,6 +266,9 @@ class Task(Frozen):
     license: str = Field("", description="Licence of the data.")
     citation: str = Field("", description="Paper or data card.")
     limitations: str = Field("", description="What a reader of scores must know.")
+    caveats: dict[Language, str] = Field(
+        {}, description="What is wrong with the data of a language: `check` warns who scores in it."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:
@@ -283,29 +290,42 @@ class Task(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _source_fits_kind(self) -> Task:
-        source = self.source
-        known = ("id", "language", *COLUMNS.get(self.kind, ()))
-        for name, columns in (("columns", known), ("pool_columns", ("id", "language", "text"))):
-            unknown = set(getattr(source, name)) - set(columns)
+    def _nothing_idle(self) -> Task:
+        refuse_idle(self.source, self.kind)
+        if self.labels and self.kind not in LABELLED:
+            raise ValueError(f"a {self.kind} task has no `labels`: remove them")
+        if self.choices is not None and self.kind != "multiple_choice":
+            raise ValueError(f"`choices` is for multiple_choice; this is {self.kind}: remove it")
+        if self.labels_from is not None and self.source.label_base:
+            raise ValueError("`label_base` numbers listed `labels`, and `labels_from` has none")
+        if self.f1_of is not None and self.kind != "sequence_classification":
+            raise ValueError(f"`f1_of` is for sequence_classification; this is {self.kind}")
+        if self.f1_of is not None and self.f1_of not in self.labels:
+            raise ValueError(f"`f1_of` names `{self.f1_of}`, which is none of `labels`")
+        for split, rows in self.counts.items():
+            if not self.has(split):
+                raise ValueError(f"`counts` has {split}, a split that the source lacks: remove it")
+            unknown = sorted(set(rows) - self.codes(split))
             if unknown:
-                word = sorted(unknown)[0]
                 raise ValueError(
-                    f"a {self.kind} task has no column `{word}` in `{name}`; it has: "
-                    f"{', '.join(columns)}"
+                    f"`counts.{split}` has {', '.join(unknown)}, which the task has no data in"
                 )
-        for name, kind in (
-            ("pool", "dual_encoder"),
-            ("sentences", "dual_encoder"),
-            ("no_answer", "span_extraction"),
-        ):
-            if getattr(source, name) != default(name) and self.kind != kind:
-                raise ValueError(f"`{name}` is for {kind}; this is {self.kind}")
+        strange = sorted(set(self.caveats) - set(self.languages))
+        if strange:
+            raise ValueError(f"`caveats` has {', '.join(strange)}, which `languages` lacks")
         return self
+
+    def codes(self, split: str) -> set[str]:
+        """Return the languages that a split can have rows in; `all` is a pool of all of them."""
+        if split == "pool" and self.source.pool == "all":
+            return {"all"}
+        return {*self.languages, "en"}
 
     def has(self, split: str) -> bool:
         """Tell whether the task has a split, as far as its source says which ones it has."""
         source = self.source
+        if split == "pool":
+            return source.pool is not None
         if source.files is not None:
             return split in source.files
         return not source.splits or split in source.splits
@@ -321,11 +341,12 @@ class Task(Frozen):
         pattern = files.get(split) or (files.get("test") if split == "pool" and by_sentence else "")
         if not pattern:
             return ()
-        path = pattern.replace("{language}", language)
+        named = self.source.named
+        path = named(pattern, language)
         if self.source.file_format(path) == "bucc":
-            return (path, *bitext_sides(path, language))
+            return (path, *bitext_sides(path, named("{language}", language)))
         others = self.languages if by_sentence and split == "test" else ()
-        return tuple(dict.fromkeys((path, *(pattern.replace("{language}", x) for x in others))))
+        return tuple(dict.fromkeys((path, *(named(pattern, x) for x in others))))
 
     @property
     def place(self) -> tuple[str, str]:

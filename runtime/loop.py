@@ -31,7 +31,7 @@ from runtime.checkpoint import Checkpoints
 from runtime.invalid import DataInvalid
 from runtime.kinds import TRAINED
 from runtime.model import Model, embeddings, parameter_counts
-from runtime.score import predict
+from runtime.score import predict, score
 
 LOOK = 1.0
 """Seconds, about, between two looks at the losses: each look waits for the device."""
@@ -452,14 +452,19 @@ def english_dev(
     batch: int,
     head: str = "head",
 ) -> dict[str, Any]:
-    """Score the English dev split: the only scores that may choose or judge a run."""
+    """Score the English dev split: the only scores that may choose or judge a run.
+
+    ``value`` is the one that does; ``scores`` has it with others, where there are several.
+    """
     kind = TRAINED[dev.kind]
     predicted = predict(model, dev, task, batch, accelerator.device, head=head, shared=accelerator)
+    scores = score(dev, task, predicted, "en")
     return {
         "metric": task["metric"],
-        "value": next(iter(kind.score(task, dev, predicted, "en").values())),
+        "value": next(iter(scores.values())),
         "chance": kind.chance(task, dev),
         "n": len(dev),
+        **({"scores": scores} if len(scores) > 1 else {}),
     }
 
 

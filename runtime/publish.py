@@ -12,6 +12,7 @@ from compiler.identity import digest
 from compiler.plan import Plan
 from runtime.analysis.analyse import analyse
 from runtime.collect import collect
+from runtime.intake import intake
 from runtime.report.build import build_report, write_report
 from runtime.report.pretraining import pretrained
 from runtime.store import Store
@@ -29,6 +30,7 @@ def publish(plan: Plan, store: Store, folder: Path, command: str) -> Path:
         findings,
         provenance(plan, store, command),
         title=plan.name,
+        intake=intake(plan, store),
         pretrained=pretrained(plan, store),
     )
     write_report(files, folder)

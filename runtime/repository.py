@@ -23,11 +23,15 @@ _SHARD = re.compile(r"-(\d{5})-of-(\d{5})")
 
 @dataclass(frozen=True)
 class Fetched:
-    """Files on this machine in their order, the commit they are of, and the card's label names."""
+    """Files on this machine in their order, the commit they are of, and the card's label names.
+
+    ``splits`` names the split of the source that each file is of.
+    """
 
     files: tuple[Path, ...]
     commit: str
     labels: Mapping[str, tuple[str, ...]]
+    splits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,20 +58,20 @@ def fetch(source: TaskSource, split: str, language: str) -> Fetched:
     what = f"the dataset {source.hub} ({config}, {wanted})"
     if source.splits and _of(source.splits, split) is None and path is None:
         raise DataInvalid(f"the task names no {split} split of {source.hub}")
-    chosen: list[str] = []
+    chosen: dict[str, str] = {}
     for name in wanted.split("+"):
         if path is not None:
             found = _matching(state.names, [source.named(path, language)])
         else:
             found = _of_card(card, config, name, state, what)
-        chosen += [one for one in found if one not in chosen]
+        chosen |= {one: name for one in found if one not in chosen}
     if not chosen and not state.online:
         raise DataInvalid(_not_cached(source))
     if not chosen:
         raise DataInvalid(f"{what} cannot be read: the repository has no such files")
-    _whole(chosen, what, state)
+    _whole(list(chosen), what, state)
     files = tuple(_download(source, name, state) for name in chosen)
-    return Fetched(files, state.commit, _labels(card, config))
+    return Fetched(files, state.commit, _labels(card, config), tuple(chosen.values()))
 
 
 def _state(source: TaskSource) -> _State:

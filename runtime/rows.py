@@ -45,12 +45,20 @@ class Form:
 
 @dataclass
 class Tally:
-    """What was read: rows of the source, those left out by reason, and what else to know."""
+    """What was read: rows of the source, those left out by reason, and what else to know.
+
+    ``placed`` counts labels that were numbers without a name, taken by their place.
+    """
 
     found: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     moved: int = 0
+    placed: int = 0
+
+
+GROUP = "group"
+"""The column of a record that says which split of the source it is from, see `TaskSource.group`."""
 
 
 class _LeftOut(Exception):
@@ -77,6 +85,8 @@ def rows(records: Iterable[Record], form: Form, tally: Tally) -> Iterator[Row]:
             row |= make(record, form, columns, where, tally)
             if _has_placeholder(row, form):
                 raise _LeftOut("placeholder")
+            if form.source.group is not None:
+                row[GROUP] = record[GROUP]
         except _LeftOut as left:
             tally.dropped[str(left)] += 1
             continue
@@ -84,6 +94,7 @@ def rows(records: Iterable[Record], form: Form, tally: Tally) -> Iterator[Row]:
             raise DataInvalid(columns.lacking(record, _needed(form, record), where)) from error
         tally.labels.update(_labels_in(row))
         yield row
+    tally.placed += form.labels.placed.total()
 
 
 def _sequence(record: Record, form: Form, columns: Columns, where: str, _: Tally) -> Row:
@@ -95,12 +106,17 @@ def _sequence(record: Record, form: Form, columns: Columns, where: str, _: Tally
 
 def _tokens(record: Record, form: Form, columns: Columns, where: str, _: Tally) -> Row:
     tokens = columns.words(record, "tokens", where)
+    name = columns.source("tags")
+    dropped = form.source.unlabelled == "dropped"
+    if dropped and columns.value(record, "tags") in (None, "", []) and tokens:
+        raise _LeftOut("unlabelled")
     tags = columns.words(record, "tags", where, of_text=False)
     if len(tokens) != len(tags):
         raise DataInvalid(
             f"{where} has {len(tokens)} tokens and another number of tags: {len(tags)}"
         )
-    name = columns.source("tags")
+    if dropped and any(form.labels.is_missing(tag, name) for tag in tags):
+        raise _LeftOut("unlabelled")
     return {"tokens": tokens, "tags": [form.labels.need(tag, name, where) for tag in tags]}
 
 
@@ -223,8 +239,16 @@ def _labels_in(row: Row) -> list[str]:
 
 
 def _has_placeholder(row: Row, form: Form) -> bool:
-    texts = [row.get(x) for x in ("text", "text_pair", "question", "source", "target", "query")]
-    return any(text in form.source.placeholders for text in texts if text is not None)
+    if not form.source.placeholders:
+        return False
+    texts = [row.get(name) for name in _TEXTS]
+    return any(text in form.source.placeholders for text in (*texts, *row.get("choices", ())))
+
+
+_TEXTS = (
+    "text", "text_pair", "context", "question", "source", "target", "query", "candidate",
+)  # fmt: skip
+"""The columns of rows that hold a text of the source; choices are several."""
 
 
 def _id(record: Record, form: Form, columns: Columns, index: int) -> str:

@@ -1,8 +1,9 @@
-"""Predicts the examples of a split with a trained model."""
+"""Predicts the examples of a split with a trained model, and scores what it predicts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -14,6 +15,27 @@ from runtime.batches import Examples, scoring_batches
 from runtime.kinds import TRAINED
 from runtime.kinds.dual_encoder import Pool
 from runtime.model import Model
+from runtime.rows import GROUP
+
+
+def score(
+    data: Examples, task: Mapping[str, Any], predicted: Mapping[str, list[Any]], language: str
+) -> dict[str, float]:
+    """Return the scores of predictions, the one that counts first.
+
+    Where examples know which split of the source they are from, as the rounds of ANLI, the first
+    score is also given for each of these, as ``accuracy.test_r1``.
+    """
+    kind = TRAINED[data.kind]
+    scores = kind.score(task, data, predicted, language)
+    name = next(iter(scores))
+    groups: list[str] = data.more.get(GROUP, [])
+    for group in dict.fromkeys(groups):
+        rows = [row for row, own in enumerate(groups) if own == group]
+        some = replace(data, labels=[data.labels[row] for row in rows], more={})
+        found = {column: [values[row] for row in rows] for column, values in predicted.items()}
+        scores[f"{name}.{group}"] = kind.score(task, some, found, language)[name]
+    return scores
 
 
 def predict(

@@ -7,7 +7,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from runtime.model import (
     separator_of,
     take_backbone,
 )
+from runtime.rows import GROUP
 from runtime.store import Store
 
 LABELS = "labels.json"
@@ -199,7 +200,11 @@ class Session:
         """Return a part of a stage's prepared data as examples with their labels."""
         task = self.task(stage)
         frame = self.frame(stage.inputs["data"], part)
-        return TRAINED[str(task["kind"])].examples(frame, task, self.pad(stage))
+        data = TRAINED[str(task["kind"])].examples(frame, task, self.pad(stage))
+        if GROUP in frame.columns:
+            groups = frame.unique("id", keep="first", maintain_order=True)[GROUP].to_list()
+            data = replace(data, more={**data.more, GROUP: groups})
+        return data
 
     def scratch(self, name: str) -> Path:
         """Return an empty folder for what this process alone needs; it goes with the process.

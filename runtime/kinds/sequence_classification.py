@@ -23,6 +23,7 @@ from runtime import metrics
 from runtime.batches import Batch, Examples, arrays
 from runtime.batches import present as present
 from runtime.invalid import DataInvalid
+from runtime.metrics import classification
 from runtime.model import Model, linear, pool
 from runtime.rows import Row
 
@@ -94,12 +95,16 @@ def predictions(
 def score(
     task: Mapping[str, Any], data: Examples, predicted: Mapping[str, list[Any]], language: str
 ) -> dict[str, float]:
-    """Return the accuracy."""
+    """Return the accuracy, and the F1 of a label that the task names for that."""
     gold, found = (
         {str(row): value for row, value in enumerate(values)}
         for values in (data.labels, predicted["predicted"])
     )
-    return metrics.score(str(task["metric"]), gold, found)
+    scores = metrics.score(str(task["metric"]), gold, found)
+    label = task.get("f1_of")
+    if label is not None:
+        scores |= classification.f1(gold, found, list(task["labels"]).index(label))
+    return scores
 
 
 def chance(task: Mapping[str, Any], data: Examples) -> float:

@@ -28,6 +28,7 @@ from runtime import metrics
 from runtime.batches import IGNORED, Batch, Examples, arrays, grouped, owners
 from runtime.batches import present as present
 from runtime.encode import CUT
+from runtime.metrics import tagging
 from runtime.model import Model, linear
 from runtime.rows import Row
 
@@ -158,7 +159,19 @@ def score(
 
 
 def chance(task: Mapping[str, Any], data: Examples) -> float:
-    """Return what a guesser reaches: for words, the share of the commonest tag."""
+    """Return what a guesser reaches that has one tag for all words, the best one for the metric.
+
+    For words that is the share of the commonest tag. Spans have no such guesser.
+    """
+    if task["metric"] == "xtreme_f1":
+        names = dict(enumerate(task["labels"])) | {UNHEARD: "?"}
+        gold = {str(row): [names[tag] for tag in tags] for row, tags in enumerate(data.labels)}
+        return max(
+            tagging.xtreme_f1(gold, {row: [tag] * len(tags) for row, tags in gold.items()})[
+                "xtreme_f1"
+            ]
+            for tag in sorted({tag for tags in gold.values() for tag in tags})
+        )
     if task["metric"] != "accuracy":
         return float(task.get("chance", 0.0))
     counted = Counter(tag for tags in data.labels for tag in tags)

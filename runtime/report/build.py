@@ -18,7 +18,17 @@ from compiler.plan import Plan
 from compiler.render import atomic_write, templates_folder, unwritable
 from runtime.analysis.analyse import headline_sentence
 from runtime.analysis.estimate import Estimate, Findings
-from runtime.report import benchmark, captions, figures, ledger, pretraining, tables, views
+from runtime.intake import totals
+from runtime.report import (
+    benchmark,
+    captions,
+    custody,
+    figures,
+    ledger,
+    pretraining,
+    tables,
+    views,
+)
 from runtime.report.wording import LEVELS_PLAIN
 
 SCHEMA = "stiltscale/report/1"
@@ -30,19 +40,27 @@ def build_report(
     provenance: Mapping[str, Any],
     *,
     title: str,
+    intake: Sequence[Mapping[str, Any]] = (),
     pretrained: Sequence[pretraining.Row] = (),
 ) -> dict[str, bytes]:
     """Return the report as file name to content; the same inputs give the same bytes.
 
-    ``pretrained`` is what `pretraining.pretrained` collects: nothing of a study of checkpoints.
+    ``intake`` says what was done to the data, see ``runtime.intake``; ``pretrained`` is what
+    `pretraining.pretrained` collects: nothing of a study of checkpoints.
     """
     names = views.names(plan)
     pictures = _figures(findings, names)
     context = _context(plan, findings, provenance, title) | {
+        "data": custody.data_table(intake, names),
         "pretraining": pretraining.pretraining_table(pretrained, names),
         "pretraining_note": pretraining.NOTE,
     }
     body = _json(plan, findings, provenance, title) | {"pretraining": _plain(pretrained)}
+    body["data"] = {"splits": _plain(intake), "totals": _plain(totals([dict(x) for x in intake]))}
+    body["caveats"] = [
+        {"task": task, "language": language, "caveat": text}
+        for task, language, text in ledger.caveats(plan)
+    ]
     texts = {
         "report.html": _render("report.html.j2", {**context, "figures": pictures}),
         "report.md": _render("report.md.j2", {**context, "figures": pictures}),

@@ -158,11 +158,22 @@ def ladder(plan: Plan) -> list[tuple[str, str]]:
 
 
 def limitations(plan: Plan, names: Names) -> list[tuple[str, str]]:
-    """Return each task with its limitations."""
-    return [
+    """Return each task with its limitations, and with the caveats of languages it is scored in."""
+    found = [
         (names.tasks[name], text)
         for name, task in plan.tasks.items()
         if (text := _plain(task.get("limitations", "")))
+    ]
+    return found + [(f"{names.tasks[name]}, {x}", f"{text}.") for name, x, text in caveats(plan)]
+
+
+def caveats(plan: Plan) -> list[tuple[str, str, str]]:
+    """Return task, language and caveat of each language that is scored in and has one."""
+    scored = dict.fromkeys((run.target, x) for run in plan.runs for x in run.languages)
+    return [
+        (task, language, str(text))
+        for task, language in scored
+        if (text := plan.tasks[task].get("caveats", {}).get(language))
     ]
 
 

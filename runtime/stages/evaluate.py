@@ -13,12 +13,11 @@ from compiler.plan import Stage, language_of
 from runtime.adapters import unset
 from runtime.batches import present, scoring_batches
 from runtime.invalid import DataInvalid
-from runtime.kinds import TRAINED
 from runtime.kinds.dual_encoder import Pool
 from runtime.loop import aliases
 from runtime.mining import Writer, load
 from runtime.model import Model, width
-from runtime.score import predict
+from runtime.score import predict, score
 from runtime.session import Session
 from runtime.stages.train import new_model
 
@@ -36,7 +35,7 @@ def run(
     accelerator = session.accelerator
     shared = None if stage.identity.get("pool") else accelerator  # see ranks.shared
     predicted = predict(model, data, task, batch, accelerator.device, pool, shared=shared)
-    scores = TRAINED[data.kind].score(task, data, predicted, language_of(part))
+    scores = score(data, task, predicted, language_of(part))
     ids = session.frame(stage.inputs["data"], f"test.{part}")["id"]
     if len(ids) > len(data):  # several rows for an example
         ids = ids.unique(maintain_order=True)

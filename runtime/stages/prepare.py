@@ -13,6 +13,7 @@ from runtime import data
 from runtime.encode import first_ids, unknown_share
 from runtime.kinds import ENCODED
 from runtime.model import hub_commit
+from runtime.rows import GROUP
 from runtime.session import Session
 
 
@@ -31,6 +32,9 @@ def run(
     tokenizer = session.tokenizer(stage)
     length = int(stage.identity["max_length"])
     frame = ENCODED[str(task["kind"])].encode(rows, task, tokenizer, length)
+    if rows and GROUP in rows[0]:
+        groups = {row["id"]: row[GROUP] for row in rows}
+        frame = frame.with_columns(frame["id"].replace_strict(groups).alias(GROUP))
     if stage.reads_corpus:
         frame = frame.with_columns(language=pl.lit(language))
     frame.write_ipc(folder / "data.arrow", compression="uncompressed")

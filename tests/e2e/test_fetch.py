@@ -210,3 +210,16 @@ def test_a_hub_that_breaks_off_or_does_not_answer(
     done = stiltscale("fetch", study, tmp_path, tmp_path / "hub", HF_ENDPOINT=NOWHERE)
     assert done.returncode == 2
     assert f"E020: the hub at {NOWHERE} cannot be reached" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_file_that_breaks_off_is_asked_for_again(
+    repositories: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    """The library gives up at the sixth answer that is cut short; we then ask once more."""
+    root, sizes = repositories
+    study = small(tmp_path, sizes)
+    with hub(root, cut={"mnli/train": 8, ".safetensors": 8}) as server:
+        done = stiltscale("fetch", study, tmp_path, tmp_path / "hub", HF_ENDPOINT=server.url)
+        assert set(server.cut.values()) == {0}
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -169,6 +169,11 @@ def test_intermediate(finished: dict[str, Finished], task: str) -> None:
     record = arms.store.record(start)
     assert record is not None, why(arms, task)
     assert record.result["steps"] == 2
+    more = {"anli": [f"accuracy.dev_r{n}" for n in (1, 2, 3)], "qqp": ["f1"]}.get(task)
+    if more is not None:
+        dev = record.result["english_dev"]
+        assert list(dev["scores"]) == ["accuracy", *more]
+        assert dev["scores"]["accuracy"] == dev["value"]
     for language in ("en", "zh"):
         assert arms.store.record(one.score, arms.plan.part_of(one.score, language)), why(arms, task)
 

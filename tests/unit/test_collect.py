@@ -154,12 +154,24 @@ def test_a_degenerate_run_keeps_its_score(shelf: Shelf) -> None:
         ("span_f1", 1.0, True),
         ("span_f1", 1.1, False),
         ("f1", 0.0, False),
+        ("xtreme_f1", 57.4, True),
+        ("xtreme_f1", 57.6, False),
+        ("map_at_20", 57.4, True),
+        ("map_at_20", 57.6, False),
+        ("mrr_at_20", 57.4, True),
+        ("mrr_at_20", 57.6, False),
     ],
 )
 def test_the_degenerate_rule(metric: str, value: float, degenerate: bool) -> None:
     dev = {"metric": metric, "value": value, "chance": 50.0, "n": 400}
     assert bool(degeneracy(dev)) is degenerate
     assert degeneracy({}) == ""
+
+
+@pytest.mark.parametrize(("value", "degenerate"), [(0.9, True), (1.0, True), (1.1, False)])
+def test_an_f1_of_parts_of_speech_must_exceed_a_point(value: float, degenerate: bool) -> None:
+    dev = {"metric": "xtreme_f1", "value": value, "chance": 0.0, "n": 400}
+    assert bool(degeneracy(dev)) is degenerate
 
 
 def test_collected_scores_can_be_analysed(shelf: Shelf) -> None:

@@ -72,12 +72,39 @@ def test_counts_are_of_the_source_before_rows_are_left_out(tmp_path: Path) -> No
     }  # fmt: skip
 
 
-def test_labels_that_no_training_row_has_are_named(tmp_path: Path) -> None:
+def test_labels_that_no_row_has_are_named(tmp_path: Path) -> None:
     rows = [{"text": "a", "label": label} for label in ("no", "no")]
     files = {"files": dict.fromkeys(("train", "test"), "x.jsonl")}
     made = task(tmp_path, rows, ["maybe", "no", "yes"], source=files)
-    assert read(made, "train", "en").account()["labels_absent"] == ["maybe", "yes"]
-    assert "labels_absent" not in read(made, "test", "en").account()
+    for split in ("train", "test"):
+        assert read(made, split, "en").account()["labels_absent"] == ["maybe", "yes"]
+
+
+def test_numbers_without_a_name_are_counted_and_warned_of(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": label} for label in (0, "1", "yes", 1)]
+    found = read(task(tmp_path, rows, ["no", "yes"]), "test", "en").account()
+    assert found["labels_by_position"] == 3
+    assert found["warnings"] == [data.BY_PLACE]
+    for labels, source in (
+        (["0", "1"], {}),  # a label that is a number is a name
+        (["no", "yes"], {"wording": {"label": {"0": "no", "1": "yes"}}}),
+    ):
+        made = task(tmp_path, [*rows[:2], rows[3]], labels, source=source)
+        assert "warnings" not in read(made, "test", "en").account()
+
+
+def test_the_place_of_a_choice_is_its_name(tmp_path: Path) -> None:
+    rows = [{"text": "a", "choices": ["b", "c"], "label": 1}]
+    made = task(tmp_path, rows, ["first", "second"], choices=2) | {"kind": "multiple_choice"}
+    assert "labels_by_position" not in read(made, "test", "en").account()
+
+
+def test_files_are_named_as_the_source_calls_languages(tmp_path: Path) -> None:
+    made = task(tmp_path, [{"text": "a", "label": "no"}], ["no", "yes"])
+    made["source"] |= {"files": {"test": "{language}.jsonl"}, "names": {"de": "x"}}
+    assert len(load(made, "test", "de")[0]) == 1
+    with pytest.raises(DataInvalid, match=r"en\.jsonl"):
+        load(made, "test", "en")
 
 
 def test_ids_are_distinct(tmp_path: Path) -> None:

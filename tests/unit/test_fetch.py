@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from compiler.check import check
 from compiler.expand import expand
 from compiler.plan import Plan
-from runtime import fetch
+from runtime import fetch, hub
+from runtime.invalid import DataInvalid
 from runtime.store import Store
 
 XLMR = "FacebookAI/xlm-roberta-base"
@@ -87,3 +89,37 @@ def test_what_a_repository_lacks_is_named(there: set[str], lacks: str) -> None:
     both = fetch.Want("model", XLMR, None, weights=True, tokenizer=True)
     with pytest.raises(LookupError, match=lacks):
         fetch.files(both, [name for name in HUB if name not in there])
+
+
+@pytest.mark.parametrize("broken", [httpx2.RemoteProtocolError, httpx2.ReadError])
+def test_a_body_that_is_cut_short_is_asked_for_again(
+    broken: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(fetch.time, "sleep", waited.append)
+    left = [2]
+
+    def ask() -> str:
+        if left[0]:
+            left[0] -= 1
+            try:
+                raise broken("peer closed connection without sending complete message body")
+            except broken as error:
+                raise DataInvalid("the libraries wrap it") from error
+        return "whole"
+
+    assert fetch.again(ask) == "whole"
+    assert waited == [1, 3]
+    left[0] = 9
+    with pytest.raises(DataInvalid):
+        fetch.again(ask)
+    said = hub.trouble("dataset", "o/r", None, broken("cut"))
+    assert said == "the hub broke off in the dataset o/r: run the same command again"
+
+
+def test_other_errors_are_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch.time, "sleep", pytest.fail)
+    with pytest.raises(DataInvalid):
+        fetch.again(lambda: (_ for _ in ()).throw(DataInvalid("no such split")))
+    assert hub.trouble("dataset", "o/r", None, ValueError("else")) is None
+    assert not hub.is_cut(ConnectionError("refused"))

@@ -122,6 +122,13 @@ def test_only_the_files_of_a_split_are_fetched(
     assert found.commit == COMMIT
 
 
+def test_joined_splits_are_told_apart(serve: Serve) -> None:
+    serve()
+    found = fetch(source(config="de", splits={"train": "r2+r1"}, group="split"), "train", "de")
+    assert names(found) == [FILES[4], FILES[3]]
+    assert found.splits == ("r2", "r1")
+
+
 def test_without_a_card_names_say_the_split(serve: Serve) -> None:
     serve(None, ("data/train-00000-of-00001.parquet", "data/validation-00000-of-00001.parquet",
                  "en/test/0000.parquet", "training.jsonl", "latest.jsonl"))  # fmt: skip

@@ -71,7 +71,12 @@ def nli(row_id: str = "0", **more: Any) -> tuple[dict[str, Any], dict[str, Any]]
 
 
 PUBLISHED = {
-    "anli": Published("train", *nli(uid="u-1", label=2, reason="wet"), names={"label": NLI}),
+    "anli": Published(
+        "train",
+        {**nli(uid="u-1", label=2, reason="wet")[0], "group": "train_r1"},
+        {**nli()[1], "group": "train_r1"},
+        names={"label": NLI},
+    ),
     "snli": Published("train", *nli(label=2), names={"label": NLI}),
     "mnli": Published("train", *nli("7", label=2, idx=7), names={"label": NLI}),
     "xnli": Published("test", *nli(label=0), "sw", {"label": OTHER_NLI}),
@@ -244,7 +249,7 @@ def test_a_published_record_becomes_a_row(
     assert (loaded.found, loaded.dropped, loaded.moved) == (1, {}, 0)
     kind = task["kind"]
     expected = KEYS.get(kind) or {"id", "query", ENCODER[one.split]}
-    assert set(one.row) == expected
+    assert set(one.row) == expected | ({"group"} if task["source"].get("group") else set())
     labels = [x for x in (one.row.get("label"), *one.row.get("tags", ())) if x is not None]
     assert set(labels) <= set(task.get("labels", labels))
 
@@ -347,6 +352,37 @@ def test_placeholders_go_only_where_the_task_says_so() -> None:
     found, tally = make("sequence_classification", records, placeholders=("NS", ""))
     assert [row["text"] for row in found] == ["NS or"]
     assert (tally.found, tally.dropped) == (3, {"placeholder": 2})
+
+
+@pytest.mark.parametrize(
+    ("kind", "record"),
+    [
+        ("multiple_choice", {"text": "a", "choices": ["b", "NS"], "label": "no"}),
+        ("span_extraction", {"context": "NS", "question": "b", "answers": {"text": ["NS"],
+                                                                           "answer_start": [0]}}),
+        ("dual_encoder", {"query": "a", "candidate": "NS"}),
+        ("retrieval", {"source": "a", "target": "NS"}),
+    ],
+)  # fmt: skip
+def test_placeholders_are_looked_for_in_every_text(kind: str, record: dict[str, Any]) -> None:
+    assert len(make(kind, [record], "train")[0]) == 1
+    found, tally = make(kind, [record], "train", placeholders=("NS",))
+    assert (found, tally.dropped) == ([], {"placeholder": 1})
+
+
+def test_sentences_with_a_word_without_a_tag_go_where_the_task_says_so() -> None:
+    records = [
+        {"tokens": ["a", "b"], "tags": tags}
+        for tags in (["no", "yes"], ["no", None], [-1, -1], None, [])
+    ]
+    with pytest.raises(DataInvalid, match="`unlabelled: dropped` leaves out"):
+        make("token_classification", records)
+    found, tally = make("token_classification", records, unlabelled="dropped")
+    assert [row["tags"] for row in found] == [["no", "yes"]]
+    assert (tally.found, tally.dropped) == (5, {"unlabelled": 4})
+    with pytest.raises(DataInvalid, match="another number of tags: 1"):
+        make("token_classification", [{"tokens": ["a", "b"], "tags": ["no"]}],
+             unlabelled="dropped")  # fmt: skip
 
 
 @pytest.mark.parametrize(
