@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -52,7 +53,8 @@ model = sharded()
 assert all(isinstance(p, DTensor) for p in model.parameters())
 stepped(model)
 names = set(trained_state(model))
-whole = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+full = StateDictOptions(full_state_dict=True, cpu_offload=True)
+whole = get_model_state_dict(model, options=full)
 if dist.get_rank() == 0:
     assert set(whole) >= names
     state = {name: value.contiguous() for name, value in whole.items() if name in names}
@@ -77,7 +79,7 @@ def made() -> Model:
 def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the ids, mask and labels of eight sentences."""
     data = examples("encoder", task(KIND), rows(KIND, 8))
-    found = TRAINED[KIND].collate(data, list(range(8)))
+    found = TRAINED[KIND].collate(data, range(8), np.random.default_rng(0))
     assert found.labels is not None
     return found.input_ids, found.attention_mask, found.labels
 
