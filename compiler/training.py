@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from compiler.terms import Frozen, Name, Phase
 
-EXECUTION = ("micro_batch", "gradient_checkpointing")
+EXECUTION = ("micro_batch", "gradient_checkpointing", "compile")
 """Settings of a training that are in no key."""
 
 LATER = (
@@ -77,6 +77,9 @@ class Training(Frozen):
     )
     gradient_checkpointing: bool = Field(
         False, description="Compute layers twice to save memory; the step is the same. In no key."
+    )
+    compile: bool = Field(
+        False, description="Translate the model by `torch.compile`: the same step. In no key."
     )
 
     @property
@@ -159,6 +162,9 @@ class TrainingChange(Frozen):
     )
     gradient_checkpointing: bool | None = Field(
         None, description="Compute layers twice to save memory; the step is the same. In no key."
+    )
+    compile: bool | None = Field(
+        None, description="Translate the model by `torch.compile`: the same step. In no key."
     )
 
 

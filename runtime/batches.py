@@ -210,13 +210,11 @@ def present(data: Examples, sequences: Sequence[int]) -> Batch:
 
 def pad(sequences: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
     """Return ids and mask of shape (examples, longest), filled up with ``value`` and 0."""
-    longest = max(len(sequence) for sequence in sequences)
-    ids = torch.full((len(sequences), longest), value, dtype=torch.long)
-    mask = torch.zeros((len(sequences), longest), dtype=torch.long)
-    for line, sequence in enumerate(sequences):
-        ids[line, : len(sequence)] = torch.tensor(sequence, dtype=torch.long)
-        mask[line, : len(sequence)] = 1
-    return ids, mask
+    lengths = np.array([len(sequence) for sequence in sequences])
+    within = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.full(within.shape, value, dtype=np.int64)
+    ids[within] = np.concatenate(sequences)
+    return torch.from_numpy(ids), torch.from_numpy(within.astype(np.int64))
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:
@@ -226,10 +224,16 @@ def _moved(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def arrays(column: pl.Series) -> list[Any]:
-    """Return the lists of a column as arrays: a tenth of the memory of lists of Python numbers."""
-    lengths = column.list.len().to_numpy()
-    flat = column.filter(column.list.len() > 0).explode().to_numpy()
-    return np.split(flat, np.cumsum(lengths)[:-1]) if len(lengths) else []
+    """Return the lists of a column as arrays that share its memory.
+
+    Of a file that is mapped into memory they stay there until they are read.
+    """
+    found: list[Any] = []
+    for chunk in column.get_chunks():  # the batches of a file: together they would be copied
+        lengths = chunk.list.len()
+        flat = (chunk if (lengths > 0).all() else chunk.filter(lengths > 0)).explode().to_numpy()
+        found += np.split(flat, np.cumsum(lengths.to_numpy())[:-1]) if len(chunk) else []
+    return found
 
 
 def owners(ids: pl.Series) -> list[int]:

@@ -32,6 +32,7 @@ from runtime.invalid import DataInvalid
 from runtime.kinds import TRAINED
 from runtime.model import Model, embeddings, parameter_counts
 from runtime.score import predict, score
+from runtime.throughput import Meter
 
 LOOK = 1.0
 """Seconds, about, between two looks at the losses: each look waits for the device."""
@@ -132,9 +133,13 @@ def train(
             parameter.requires_grad_(False)
     prepared = accelerator.prepare(model)
     prepared.train()
+    forward = torch.compile(prepared, dynamic=True) if recipe.compile else prepared
     scored = evaluations(steps, recipe)
     rise = recipe.warmup * steps if recipe.warmup_steps is None else recipe.warmup_steps
     averaged = scored[-recipe.average :] if recipe.average > 1 else []
+    meter = Meter(model, accelerator, recipe.precision)
+    meter.start(now.step)
+    tell = meter.telling(tell)
     started = time.perf_counter() - now.seconds
     looked, ahead, due, stopped = time.perf_counter(), 1, False, ""
     pending: list[Tensor] = []
@@ -144,6 +149,7 @@ def train(
             for parameter in late:
                 parameter.requires_grad_(True)
             prepared = accelerator.prepare(model)
+            forward = torch.compile(prepared, dynamic=True) if recipe.compile else prepared
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * rate(step - 1, steps, rise, recipe.schedule)
         parts = list(shares(batch, cut, rank, world))
@@ -157,7 +163,7 @@ def train(
                     device.type, _AUTOCAST.get(recipe.precision), recipe.precision in _AUTOCAST
                 ):
                     head = sources[number].head
-                    logits = prepared(part.input_ids, part.attention_mask, part.chosen, head)
+                    logits = forward(part.input_ids, part.attention_mask, part.chosen, head)
                 if weight:
                     loss = kinds[number].loss(logits.float(), part, sources[number].task)
                     loss = loss * (sources[number].share * weight)
@@ -172,7 +178,7 @@ def train(
         scaler.update()
         optimizer.zero_grad()
         pending.append(total)
-        now.tokens += int(batch.attention_mask.sum())
+        now.tokens += meter.count(step, batch, sources[number].head)
         now.step = step
 
         signal = recipe.chance_steps > 0 and step % recipe.chance_steps == 0
@@ -218,6 +224,7 @@ def train(
         | {"trained": sum(p.numel() for p in trained.values())},
         "tokens_per_second": round(now.tokens / now.seconds, 1),
         "training_seconds": round(now.seconds, 3),
+        **meter.result(now.tokens / now.seconds),
         **({"stopped": {"step": now.step, "of": steps, "why": stopped}} if stopped else {}),
         **({"resumed_after": now.resumed} if now.resumed else {}),
         **recipe.execution(),

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,11 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Progress:
-    """What a view needs: how many stages are done, and what is running."""
+    """What a view needs: how many stages are done, what is running, and what is left.
+
+    ``fresh`` are the stages done since the last look; ``failed`` the jobs that ended so. ``left``
+    is a guess of the seconds to the end, None while there is nothing to guess by.
+    """
 
     total: int
     done: int
@@ -40,6 +44,50 @@ class Progress:
     running: Mapping[str, Mapping[str, Any]]
     jobs: Mapping[str, str]
     seconds: float
+    failed: tuple[str, ...] = ()
+    left: float | None = None
+
+
+@dataclass
+class Guess:
+    """Guesses how long the open stages take: as those of their kind and model that are done."""
+
+    plan: Plan
+    store: Store
+    taken: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+
+    def learn(self, keys: Iterable[str]) -> None:
+        """Note what finished stages took."""
+        for key in keys:
+            stage = self.plan.stages[key]
+            records = [self.store.record(key, part) for part in stage.parts]
+            seconds = sum(record.seconds for record in records if record is not None)
+            self.taken.setdefault((stage.kind, stage.model), []).append(seconds)
+
+    def left(
+        self, open_stages: Iterable[str], running: Mapping[str, Any], at_once: int
+    ) -> float | None:
+        """Return the seconds to the end with so many jobs at once; None when nothing is known.
+
+        A running stage says itself what is left of it, where it knows; stages of a model that
+        none of their kind has been done for count as those of the other models.
+        """
+        kinds: dict[str, list[float]] = {}
+        for (kind, _), seconds in self.taken.items():
+            kinds.setdefault(kind, []).extend(seconds)
+        total = longest = 0.0
+        for key in open_stages:
+            stage = self.plan.stages[key]
+            told = running.get(key, {}).get("progress", {}).get("seconds_left")
+            known = self.taken.get((stage.kind, stage.model)) or kinds.get(stage.kind)
+            if told is not None:
+                longest = max(longest, float(told))
+                total += float(told)
+            elif known:
+                total += sum(known) / len(known)
+            else:
+                return None
+        return max(longest, total / max(1, at_once))
 
 
 def unfinished(plan: Plan, store: Store) -> list[Job]:
@@ -60,6 +108,8 @@ def run(
     open_stages = {key for key in plan.stages if store.missing(plan.stages[key])}
     active: dict[str, subprocess.Popen[bytes]] = {}
     codes: dict[str, int] = {}
+    guess = Guess(plan, store)
+    guess.learn(plan.stages.keys() - open_stages)
     started = time.monotonic()
     try:
         while waiting or active:
@@ -74,14 +124,18 @@ def run(
                     del active[name]
             fresh = tuple(sorted(k for k in open_stages if not store.missing(plan.stages[k])))
             open_stages.difference_update(fresh)
+            guess.learn(fresh)
+            running = {k: v for k, v in store.running().items() if k in plan.stages}
             tell(
                 Progress(
                     len(plan.stages),
                     len(plan.stages) - len(open_stages),
                     fresh,
-                    {k: v for k, v in store.running().items() if k in plan.stages},
+                    running,
                     dict.fromkeys(active, "running"),
                     time.monotonic() - started,
+                    tuple(name for name, code in codes.items() if code),
+                    guess.left(open_stages, running, min(parallel, len(active) + len(waiting))),
                 )
             )
             if active:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
@@ -169,8 +170,14 @@ class Session:
         return self.tokenizers[name]
 
     def frame(self, key: str, part: str) -> pl.DataFrame:
-        """Return a part of prepared data."""
-        return pl.read_ipc(self.store.verified(key, part) / "data.arrow")
+        """Return a part of prepared data, mapped into memory: read where it is used, never whole.
+
+        ``polars.read_ipc`` would copy it.
+        """
+        mapped = pa.memory_map(str(self.store.verified(key, part) / "data.arrow"))
+        found = pl.from_arrow(pa.ipc.open_file(mapped).read_all(), rechunk=False)
+        assert isinstance(found, pl.DataFrame)
+        return found
 
     def task(self, stage: Stage) -> Mapping[str, Any]:
         """Return the task of a stage, with its labels and what the plan declares of its kind.

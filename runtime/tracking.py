@@ -32,7 +32,8 @@ def tracked(accelerator: Accelerator, plan: Plan, stage: Stage, folder: Path) ->
     if absent:
         raise RuntimeError(f"not installed here: {', '.join(absent)}, which the study tracks with")
     accelerator.project_configuration.logging_dir = str(folder / stage.key)
-    run = {"wandb": {"name": stage.key}, "mlflow": {"run_name": stage.key}}
+    name = {"name": stage.key}
+    run = {"wandb": name, "trackio": name, "mlflow": {"run_name": stage.key}}
     accelerator.init_trackers(
         plan.name,
         config={"stage": stage.key, "model": stage.model, "task": stage.task},

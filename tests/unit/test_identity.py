@@ -276,7 +276,7 @@ SETTINGS: dict[str, Any] = {
     "freeze": "embeddings", "precision": "bf16", "selection": "best_english_dev",
     "evaluate_every": 5, "batch_tokens": 900, "warmup_steps": 7, "decay": "all",
     "freeze_layers": 1, "freeze_backbone_steps": 3, "patience": 4, "average": 2, "chance_steps": 9,
-    "micro_batch": 3, "gradient_checkpointing": True,
+    "micro_batch": 3, "gradient_checkpointing": True, "compile": True,
 }  # fmt: skip
 CHANGES += [
     *(
