@@ -91,6 +91,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "E004": ("error", "The store cannot be read."),
     "E005": ("error", "A job cannot be started."),
     "E006": ("error", "The output of a study would lie in the store."),
+    "E007": ("error", "A job does not run as it was planned."),
     "E010": ("error", "This version cannot run a part of the plan."),
     "E011": ("error", "There is no such catalog folder."),
     "E012": ("error", "A file would be overwritten."),

@@ -291,6 +291,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "the output of the study would lie in the store",
         "Give the study another name, or choose another folder with `--build` or `--store`.",
     ),
+    "E007": (
+        "the number of processes was planned as 2, and is 1",
+        "Start the job by its own launch script, on the device that the study names.",
+    ),
     "E010": (
         "this version cannot run all of the plan: span_extraction",
         "Take these out of the study, or use `plan` and `compile` alone.",

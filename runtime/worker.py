@@ -266,15 +266,12 @@ class Worker:
         return module[stage.kind]
 
     def open_session(self) -> Any:
-        """Load the libraries once; raises when another number of processes runs than was planned.
-
-        Accelerate falls back to one process without a word in several settings.
-        """
+        """Load the libraries once; raises EnvironmentUnready when it does not run as planned."""
         import torch
         from accelerate import Accelerator
         from accelerate.utils import InitProcessGroupKwargs
 
-        from runtime import ranks
+        from runtime import ranks, strategy
         from runtime.session import Session
 
         threads = self.plan.execution.get("threads")
@@ -288,22 +285,7 @@ class Worker:
             if self.processes > 1
             else [],
         )
-        wanted = str(self.plan.execution.get("device"))
-        if wanted == "cuda" and accelerator.device.type != "cuda":
-            raise RuntimeError(
-                f"the plan asks for a GPU, and Accelerate found {accelerator.device}"
-            )
-        cpu = accelerator.device.type == "cpu"
-        if accelerator.num_processes != self.processes:
-            raise RuntimeError(
-                f"{self.processes} processes were planned, {accelerator.num_processes} run"
-            )
-        wanted = "NO" if self.processes == 1 else f"MULTI_{'CPU' if cpu else 'GPU'}"
-        found = str(accelerator.distributed_type).rsplit(".", 1)[-1]
-        if found != wanted:
-            raise RuntimeError(
-                f"Accelerate runs the job as {found}, and it was planned as {wanted}"
-            )
+        strategy.compare(accelerator, str(self.plan.execution.get("device")), self.processes)
         if self.processes > 1:
             self.ranks = ranks.connect(accelerator)
         return Session(self.plan, self.store, accelerator)

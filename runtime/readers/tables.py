@@ -52,8 +52,8 @@ def separated(path: Path, separator: str) -> Iterator[dict[str, str]]:
 
 def parquet(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a Parquet file, a batch in memory at a time."""
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow
+    import pyarrow.parquet
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:

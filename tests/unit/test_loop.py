@@ -14,8 +14,16 @@ from accelerate import Accelerator
 from tinykinds import examples, model, rows, task
 
 from compiler.training import EXECUTION, LATER, Training
-from runtime import loop
-from runtime.batches import Batch, Examples, Source, token_batches, token_steps, training_batches
+from runtime import division, loop, schedule, weights
+from runtime.batches import (
+    IGNORED,
+    Batch,
+    Examples,
+    Source,
+    token_batches,
+    token_steps,
+    training_batches,
+)
 from runtime.invalid import DataInvalid
 from runtime.kinds import TRAINED
 from runtime.model import Model, embeddings
@@ -95,17 +103,17 @@ def test_the_parts_of_a_step_count_by_their_labels() -> None:
     kind = "token_classification"
     data = data_of(kind)
     batch = TRAINED[kind].collate(data, range(7), np.random.default_rng(0))
-    batch.labels[0] = loop.IGNORED  # type: ignore[index]
+    batch.labels[0] = IGNORED  # type: ignore[index]
     for world in (1, 2, 3):
-        parts = [part for rank in range(world) for part in loop.shares(batch, 1, rank, world)]
+        parts = [part for rank in range(world) for part in division.shares(batch, 1, rank, world)]
         assert sum(weight for _, weight in parts) == pytest.approx(1.0)
         assert sorted(item for part, _ in parts for item in part.rows) == list(range(7))
         assert min(weight for _, weight in parts) == 0.0
-    assert [w for _, w in loop.shares(batch, None, 8, 9)] == [0.0]
+    assert [w for _, w in division.shares(batch, None, 8, 9)] == [0.0]
 
 
 def test_dropout_differs_between_the_parts_of_a_step() -> None:
-    drawn = {loop.noise(3, step, part) % 2**32 for step in range(50) for part in range(40)}
+    drawn = {division.noise(3, step, part) % 2**32 for step in range(50) for part in range(40)}
     assert len(drawn) == 50 * 40
 
 
@@ -166,25 +174,29 @@ def test_training_in_tokens_takes_as_many_steps_as_there_are_batches() -> None:
 
 
 def test_the_rate_rises_and_falls() -> None:
-    found = [loop.rate(step, 10, 2, "linear") for step in range(10)]
-    assert found[:3] == [1 / 3, 2 / 3, 1.0]
-    assert found[-1] == 1 / 8
-    assert {loop.rate(step, 10, 0, "constant") for step in range(10)} == {1.0}
+    share = [schedule.rate(step, 10, 0.2 * 10, "linear") for step in range(10)]
+    assert share[:3] == [1 / 3, 2 / 3, 1.0]
+    assert share[-1] == 1 / 8
+    assert {schedule.rate(step, 10, 0, "constant") for step in range(10)} == {1.0}
+    assert schedule.rate(0, 10, 0, "linear") == 1.0
 
 
-def test_a_warm_up_is_in_steps_or_a_share_of_them() -> None:
-    at_once, by_share, by_steps = (
-        run(**how)[0] for how in ({}, {"warmup": 0.5}, {"warmup_steps": 3})
-    )
-    assert all(torch.equal(value, by_steps[name]) for name, value in by_share.items())
-    assert not all(torch.equal(value, at_once[name]) for name, value in by_share.items())
+def test_warm_up_is_a_share_of_the_steps_or_a_number_of_them() -> None:
+    """The settings reach the optimizer: the weights after some steps say which rates it had."""
+    share, _ = run(warmup=0.5)
+    steps, _ = run(warmup=0.0, warmup_steps=3)
+    other, _ = run(warmup=0.0, warmup_steps=1)
+    flat, _ = run(warmup=0.5, schedule="constant")
+    assert all(torch.equal(share[name], steps[name]) for name in share)
+    assert not torch.equal(share["head.weight"], other["head.weight"])
+    assert not torch.equal(share["head.weight"], flat["head.weight"])
 
 
 def test_decay_is_on_what_the_recipe_says() -> None:
-    weights = [torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(2))]
+    matrices = [torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(2))]
     for decay, rates in (("matrices", [0.5, 0.0]), ("all", [0.5, 0.5])):
         recipe = Training(steps=1, weight_decay=0.5, decay=decay)  # type: ignore[arg-type]
-        assert [group["weight_decay"] for group in loop.groups(weights, recipe)] == rates
+        assert [group["weight_decay"] for group in weights.groups(matrices, recipe)] == rates
 
 
 def test_the_lowest_layers_stay() -> None:
@@ -297,4 +309,4 @@ def test_embeddings_that_stay_are_not_saved() -> None:
     made = model("encoder", task("sequence_classification"))
     run(made=made, freeze="embeddings")
     assert not any(p.requires_grad for p in embeddings(made.backbone))
-    assert not [name for name in loop.trained_state(made) if "embeddings.word" in name]
+    assert not [name for name in weights.trained_state(made) if "embeddings.word" in name]

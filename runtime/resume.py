@@ -1,0 +1,89 @@
+"""How far a training has come, and how that is put into a checkpoint and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from runtime.checkpoint import Checkpoints
+from runtime.model import Model
+
+
+@dataclass
+class Progress:
+    """How far a training has come, as a checkpoint holds it beside weights and optimizer."""
+
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    scores: list[dict[str, float]] = field(default_factory=list)
+    best: float | None = None
+    tokens: int = 0
+    seconds: float = 0.0
+    resumed: list[int] = field(default_factory=list)
+    scaler: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stale(self) -> int:
+        """The dev scores since the best one."""
+        values = [score["value"] for score in self.scores]
+        return len(values) - 1 - values.index(max(values)) if values else 0
+
+
+def keep(
+    checkpoints: Checkpoints,
+    now: Progress,
+    weights: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    best: Mapping[str, Tensor],
+    mean: Mapping[str, Tensor],
+) -> None:
+    """Write a checkpoint.
+
+    What later steps draw depends on the seed and their number, so that no random state is in it.
+    """
+    now.scaler = scaler.state_dict()
+    tensors = {
+        f"{kind}/{name}": value
+        for kind, found in (("weights", weights), ("best", best), ("mean", mean))
+        for name, value in found.items()
+    }
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{number}/{name}": value for name, value in state.items()}
+    checkpoints.save(now.step, tensors, asdict(now))
+
+
+def restored(
+    found: tuple[Mapping[str, Tensor], Mapping[str, Any]],
+    model: Model,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    best: dict[str, Tensor],
+    mean: dict[str, Tensor],
+) -> Progress:
+    """Put the state of a checkpoint back, in place, and return how far it had come."""
+    tensors, body = found
+    kinds: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "mean": {}}
+    moments: dict[int, dict[str, Tensor]] = {}
+    for place, value in tensors.items():
+        kind, name = place.split("/", 1)
+        if kind == "optimizer":
+            number, name = name.split("/")
+            moments.setdefault(int(number), {})[name] = value
+        else:
+            kinds[kind][name] = value
+    model.load_state_dict(kinds["weights"], strict=False)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    device = next(model.parameters()).device
+    best.update({name: value.to(device) for name, value in kinds["best"].items()})
+    mean.update({name: value.to(device) for name, value in kinds["mean"].items()})
+    now = Progress(**{name: body[name] for name in Progress.__dataclass_fields__})
+    if now.scaler:
+        scaler.load_state_dict(now.scaler)
+    now.resumed.append(now.step)
+    return now
