@@ -179,7 +179,8 @@ def train(
             break
         if due and checkpoints is not None and step < steps:
             now.seconds = time.perf_counter() - started
-            keep(checkpoints, now, state_of(model, moving), optimizer, scaler, best, mean)
+            if accelerator.is_main_process:  # the others have the same, and wait in the next step
+                keep(checkpoints, now, state_of(model, moving), optimizer, scaler, best, mean)
             due, looked = False, time.perf_counter()
     now.seconds = time.perf_counter() - started
     if best or mean:

@@ -24,7 +24,10 @@ from runtime.store import Store, sweep
 from runtime.worker import Worker
 
 STEPS = 160
-TIMES = ("seconds", "training_seconds", "tokens_per_second", "resumed_after")
+TIMES = (
+    "seconds", "training_seconds", "tokens_per_second", "mfu", "peak_flops", "flops_per_token",
+    "resumed_after",
+)  # fmt: skip
 
 WORK = """
 import sys
