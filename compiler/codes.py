@@ -107,4 +107,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "A002": ("error", "A score has two values."),
     "A003": ("error", "No score is finished."),
     "A004": ("error", "A model has no number of parameters."),
+    "A005": ("error", "A score table cannot be read or written."),
+    "A006": ("error", "Rows of a score table are wrong."),
+    "A007": ("error", "A score table joins several protocols."),
+    "A010": ("error", "A report has no measured noise to plan with."),
 }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -16,6 +17,7 @@ from rich.text import Text
 from compiler.errors import Diagnostic, Severity
 from compiler.formats import KINDS
 from compiler.plan import Plan
+from compiler.prospects import Prospects, lines, points
 
 _COLOURS: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
@@ -112,7 +114,59 @@ def _escaped(text: str, more: str = "") -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def plan_view(plan: Plan, states: Mapping[str, str] | None = None) -> RenderableType:
+def prospects_view(found: Prospects) -> RenderableType:
+    """Return which slope a design can be expected to detect at each level."""
+    head = ("level", "half the noise", "noise as assumed", "twice the noise", "smallest margin")
+    title = "detectable slope in four of five studies, points per tenfold parameters"
+    return _titled(title, head, lines(found))
+
+
+def power_view(found: Prospects) -> RenderableType:
+    """Return the whole outlook: levels, sources of variance, and what one more of each buys."""
+    ladder = found.ladder
+    sizes = " + ".join(str(len(family)) for family in ladder.families) or "0"
+    on = f" on {found.device}" if found.device else ""
+    hours = f"about {ladder.hours:,.1f} device hours of training{on}" if ladder.hours else (
+        "hours are not known: the device has no rate in the catalog, or the steps no number"
+    )  # fmt: skip
+    shown: list[RenderableType] = [
+        Text(
+            f"sizes {sizes}, intermediates {ladder.intermediates}, tasks {ladder.tasks}, "
+            f"zero-shot languages {ladder.languages:.1f}, seeds {ladder.seeds}; {hours}"
+        ),
+        Text(""),
+        prospects_view(found),
+    ]
+    if found.sources is not None:
+        total = sum(vars(found.sources).values()) or 1.0
+        ordered = sorted(vars(found.sources).items(), key=lambda item: -item[1])
+        shares = [(name, f"{100 * value / total:.0f} %") for name, value in ordered]
+        shown.append(_titled("variance of the slope by source", ("source", "share"), shares))
+    rows = []
+    for each in found.additions:
+        per = each.per_hour
+        fall = "free" if per == math.inf else points(None if per is None else 100 * per)
+        further = f"{each.hours - ladder.hours:,.2f}"
+        rows.append((each.what, points(each.detectable), further, fall))
+    head = ("addition", "detectable", "further hours", "fall per 100 hours")
+    shown.append(_titled("one more of each, best buy first (L2)", head, rows))
+    shown.append(Text("L1: new seeds. L2: new tasks and languages. L3: other checkpoints."))
+    return Group(*shown)
+
+
+def _titled(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
+    """Return a table of texts under a title that may be wider than it."""
+    table = Table(box=box.SIMPLE)
+    for place, name in enumerate(head):
+        table.add_column(name, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    return Group(Text(title, style="italic"), table)
+
+
+def plan_view(
+    plan: Plan, states: Mapping[str, str] | None = None, outlook: Prospects | None = None
+) -> RenderableType:
     """Return the plan as tables: the design, the stages, and what to know before launch."""
     targets = list(dict.fromkeys(run.target for run in plan.runs))
     design = Table(title=f"{plan.name}: arms", box=box.SIMPLE, title_justify="left")
@@ -160,6 +214,8 @@ def plan_view(plan: Plan, states: Mapping[str, str] | None = None) -> Renderable
     parts: list[RenderableType] = [summary, Text(""), design]
     parts += [sizes, stages]
     parts += [_tasks(plan)] if any(_known(task) for task in plan.tasks.values()) else []
+    if outlook is not None:
+        parts.append(prospects_view(outlook))
     for confound in plan.confounds:
         parts.append(
             Text.assemble(("confound ", "yellow"), f"{confound['what']}: {confound['detail']}")

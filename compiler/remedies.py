@@ -334,5 +334,21 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "the model tiny has no number of parameters",
         "Give the total and the non-embedding parameters of every model.",
     ),
+    "A005": (
+        "the score table lacks language",
+        "Give the columns of docs/reference/scores.md, as CSV in UTF-8, Parquet or Arrow.",
+    ),
+    "A006": (
+        "2 entries of the score table are wrong, row 7: value `103` is not from 0 to 100",
+        "Mend the rows; the head of a CSV is row 1.",
+    ),
+    "A007": (
+        "the table joins scores of several protocols",
+        "Make a table for each protocol: their scores are no one series.",
+    ),
+    "A010": (
+        "the report has measured no noise",
+        "Name the report.json of a finished study with two seeds or more.",
+    ),
 }
 """By code: an example of the message, and what to do."""

@@ -119,11 +119,29 @@ def plan(
         if cells:
             _out(formats.chunks(formats.cells(made, found, missing)))
         else:
-            _console().print(plan_view(made, found))
+            _console().print(plan_view(made, found, conduct.outlook(made, study)))
     elif form == "json":
         _out([made.to_json()])
     else:
         _out([formats.mermaid(made) if form == "mermaid" else formats.dot(made)])
+    return 0
+
+
+@app.command()
+@_verb
+def power(
+    study: Study,
+    pilot: Annotated[
+        Path | None, typer.Option(help="A report.json whose measured noise is taken.")
+    ] = None,
+    form: TableOrJson = "table",
+) -> int:
+    """Say which slope a study could detect at each level, and what would buy most per hour."""
+    from compiler.display import power_view
+    from runtime import conduct
+
+    found = conduct.outlook(conduct.expanded(study, installed=False), study, pilot)
+    _show(power_view(found), found.body() if form == "json" else None)
     return 0
 
 
@@ -296,6 +314,54 @@ def report(study: Study, build: Build = Path("build"), store: StoreAt = None) ->
 
 @app.command()
 @_verb
+def scores(
+    study: Study,
+    build: Build = Path("build"),
+    store: StoreAt = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="A .csv, .parquet or .arrow file; default: CSV here."),
+    ] = None,
+) -> int:
+    """Write every score of a study as a tidy table: a row for each, finished or not."""
+    from compiler.render import atomic_write, unwritable
+    from runtime import conduct, tidy
+    from runtime.collect import collect
+    from runtime.store import Store
+
+    made = conduct.plan_to_report(study, build)
+    table = tidy.table(collect(made, Store(store or build / "store")))
+    if out is None:
+        _out([tidy.written(table, ".csv").decode("utf-8")])
+        return 0
+    content = tidy.written(table, out.suffix)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(out, content)
+    except OSError as error:
+        raise unwritable(out.parent, error) from error
+    typer.echo(f"{table.height} scores: {out}")
+    return 0
+
+
+@app.command()
+@_verb
+def analyse(
+    scores: Annotated[Path, typer.Argument(help="CSV or Parquet.", show_default=False)],
+    analysis: Annotated[
+        Path | None, typer.Option(help="YAML: the analysis block of a study.")
+    ] = None,
+    build: Build = Path("build"),
+) -> int:
+    """Make the same report from any tidy table of scores."""
+    from runtime import conduct
+
+    conduct.analyse_table(scores, analysis, build, _console())
+    return 0
+
+
+@app.command()
+@_verb
 def init(
     path: Annotated[Path | None, typer.Argument(help="Default: NAME.yaml.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
@@ -447,9 +513,10 @@ def schema(
 def generated(root: Path) -> dict[Path, str]:
     """Return every file of a checkout that is made from the code, with its text."""
     from compiler import catalog, reference, schema
-    from runtime import manual
+    from runtime import manual, tidy
 
     pages = reference.pages() | {"cli.md": manual.cli_page(app)}
+    pages["scores.md"] = tidy.page(reference.GENERATED)
     schemas = {root / "specs" / n: text for n, text in schema.files(catalog.load()).items()}
     return schemas | {root / "docs" / "reference" / n: text for n, text in pages.items()}
 

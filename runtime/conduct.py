@@ -9,12 +9,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
+from compiler.catalog import load as load_catalog
 from compiler.check import check
 from compiler.errors import EnvironmentUnready, StagesFailed, StiltscaleError, StudyInvalid
 from compiler.expand import expand
 from compiler.inherit import read_study
 from compiler.plan import Plan, load
+from compiler.planning import Noise
+from compiler.prospects import Prospects, piloted, prospects
 from compiler.render import machine, render, write
+from compiler.source import read
+from compiler.validate import validate
 from runtime import hub, progress, scheduler
 from runtime.store import Store, status, sweep
 
@@ -144,8 +149,36 @@ def report(made: Plan, store: Store, folder: Path, console: Console, study: Path
     """Write the report, and say where it is."""
     from runtime.publish import publish
 
-    written = publish(made, store, folder / "report", f"stiltscale report {study.as_posix()}")
+    command = f"stiltscale report {study.as_posix()}"
+    written = publish(made, store, folder / "report", command, own_catalog(study))
     console.print(f"report: {written}", soft_wrap=True, markup=False, highlight=False)
+
+
+def outlook(made: Plan, study: Path, pilot: Path | None = None) -> Prospects:
+    """Say what a plan can detect, with the noise assumed, or measured by an earlier report."""
+    return prospects(made, load_catalog(own_catalog(study)), piloted(pilot) if pilot else Noise())
+
+
+def analyse_table(scores: Path, analysis: Path | None, build: Path, console: Console) -> None:
+    """Write the report of a score table, and say where it is."""
+    from runtime.publish import publish_table
+    from runtime.tidy import Block
+
+    block = validate(read(analysis), Block) if analysis else Block()
+    command = f"stiltscale analyse {scores.as_posix()}"
+    command += f" --analysis {analysis.as_posix()}" if analysis else ""
+    written = publish_table(scores, block, build, command)
+    console.print(f"report: {written}", soft_wrap=True, markup=False, highlight=False)
+
+
+def own_catalog(study: Path) -> Path | None:
+    """Return the study's own folder of catalog entries, if it names one that is still there."""
+    document = read_study(study)
+    named = document.value.get("catalog") if isinstance(document.value, dict) else None
+    if not isinstance(named, str):
+        return None
+    folder = Path(document.span(("catalog",)).file).parent / named
+    return folder if folder.is_dir() else None
 
 
 def failures(made: Plan, store: Store, states: dict[str, str], codes: dict[str, int]) -> str:

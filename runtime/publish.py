@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from compiler.identity import digest
-from compiler.plan import Plan
+from compiler.catalog import Catalog, load
+from compiler.identity import digest, slug
+from compiler.plan import Plan, Stage
+from runtime import tidy
 from runtime.analysis.analyse import analyse
+from runtime.analysis.languages import Facts
 from runtime.collect import collect
 from runtime.intake import intake
 from runtime.report.build import build_report, write_report
@@ -18,13 +22,14 @@ from runtime.report.pretraining import pretrained
 from runtime.store import Store
 
 
-def publish(plan: Plan, store: Store, folder: Path, command: str) -> Path:
+def publish(plan: Plan, store: Store, folder: Path, command: str, own: Path | None = None) -> Path:
     """Write the report of what the store holds of a plan; return the HTML file's path.
 
-    Raises ReportImpossible when no score is there, EnvironmentUnready when nothing can be written.
+    ``own`` is the study's folder of catalog entries, which may know more languages. Raises
+    ReportImpossible when no score is there, EnvironmentUnready when nothing can be written.
     """
-    scores = collect(plan, store)
-    findings = analyse(scores, plan.study["analysis"])
+    known = facts(plan, load(own))
+    findings = analyse(collect(plan, store), plan.study["analysis"], known)
     files = build_report(
         plan,
         findings,
@@ -32,9 +37,109 @@ def publish(plan: Plan, store: Store, folder: Path, command: str) -> Path:
         title=plan.name,
         intake=intake(plan, store),
         pretrained=pretrained(plan, store),
+        costs=costs(plan, store),
     )
     write_report(files, folder)
     return folder / "report.html"
+
+
+def publish_table(path: Path, block: tidy.Block, build: Path, command: str) -> Path:
+    """Write the report of a tidy table; return the HTML file's path.
+
+    It is the report of ``publish`` without a store: no hours, no machines. Raises ReportImpossible
+    when the table is wrong, EnvironmentUnready when nothing can be written.
+    """
+    frame = tidy.read(path)
+    title = block.title or path.stem
+    plan = tidy.as_plan(frame, block, slug(path.stem))
+    findings = analyse(frame.drop("protocol"), plan.study["analysis"], facts(plan, load()))
+    source = {
+        "command": command,
+        "tool": f"stiltscale {importlib.metadata.version('stiltscale')}",
+        "scores": f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}",
+        "analysis plan": digest(plan.study["analysis"])[:16],
+        "protocol": next(iter(frame["protocol"].drop_nulls()), "not stated"),
+    }
+    folder = build / plan.name / "report"
+    write_report(build_report(plan, findings, source, title=title), folder)
+    return folder / "report.html"
+
+
+def facts(plan: Plan, catalog: Catalog) -> Facts:
+    """Return script, family and part in the pretraining of each language of a plan.
+
+    A language counts as seen when every model was pretrained on it, as far as the families and
+    corpora say; it is neither when they differ or do not say. Its share is that of the only family.
+    """
+    pretrained = {str(model.get("family")): _pretrained(plan, model, catalog)
+                  for model in plan.models.values()}  # fmt: skip
+    found: dict[str, dict[str, Any]] = {}
+    for code in sorted({language for run in plan.runs for language in run.languages}):
+        entry = catalog.languages.get(code)
+        fact: dict[str, Any] = {}
+        if entry is not None:
+            fact |= {"script": entry.script, "family": entry.family}
+        seen = {code in known if known else None for known in pretrained.values()}
+        if len(seen) == 1:
+            fact["seen"] = next(iter(seen))
+        if len(pretrained) == 1:
+            fact["share"] = next(iter(pretrained.values())).get(code)
+        found[code] = fact
+    return found
+
+
+def _pretrained(
+    plan: Plan, model: Mapping[str, Any], catalog: Catalog
+) -> Mapping[str, float | None]:
+    """Return the languages of a model's pretraining, with shares where they are published."""
+    if "pretrain" in model:
+        corpora = model["pretrain"]["corpus"]
+        names = [corpora] if isinstance(corpora, str) else corpora
+        return {code: None for name in names for code in plan.corpora[name].get("languages", ())}
+    family = catalog.families.get(str(model.get("family")))
+    return family.languages if family is not None else {}
+
+
+def costs(plan: Plan, store: Store) -> list[dict[str, Any]]:
+    """Return the hours of every model and arm: its trainings and scorings, and what is shared once.
+
+    ``intermediate_hours`` are those of the trainings before the target's own.
+    """
+    hours: dict[str, float] = {}
+    for stage in plan.stages.values():
+        records = (store.record(stage.key, part) for part in stage.parts)
+        hours[stage.key] = sum(r.seconds for r in records if r is not None) / 3600
+    found: dict[tuple[str, str], tuple[set[str], set[str], int]] = {}
+    for run in plan.runs:
+        spent, before, count = found.get((run.model, run.arm), (set(), set(), 0))
+        spent.add(run.score)
+        stage, last = plan.stages[run.score], run.train
+        for key in _ancestors(plan, stage):
+            spent.add(key)
+            if run.arm != "none" and key != last:
+                before.add(key)
+        found[run.model, run.arm] = (spent, before, count + 1)
+    return [
+        {
+            "model": model,
+            "arm": arm,
+            "hours": sum(hours[key] for key in sorted(spent)),
+            "intermediate_hours": sum(hours[key] for key in sorted(before)),
+            "runs": count,
+        }
+        for (model, arm), (spent, before, count) in found.items()
+        if any(hours[key] for key in spent)
+    ]
+
+
+def _ancestors(plan: Plan, stage: Stage) -> Iterator[str]:
+    """Yield the keys of the trainings that a stage's weights come from, the last one first."""
+    seen = [key for name in ("weights", "start") if (key := stage.inputs.get(name))]
+    for key in seen:
+        up = plan.stages.get(key)
+        if up is not None and up.kind == "train":
+            yield key
+            yield from _ancestors(plan, up)
 
 
 def provenance(plan: Plan, store: Store, command: str) -> dict[str, Any]:
@@ -63,6 +168,7 @@ def provenance(plan: Plan, store: Store, command: str) -> dict[str, Any]:
         "command": command,
         "tool": f"stiltscale {importlib.metadata.version('stiltscale')}",
         "plan": digest(plan.to_json())[:16],
+        "analysis plan": digest(plan.study["analysis"])[:16],
         "last record": last,
         "compute": {
             **{f"{kind} stages, hours": f"{value / 3600:.3f}" for kind, value in seconds.items()},

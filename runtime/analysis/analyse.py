@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
 from compiler.errors import ReportImpossible
+from runtime.analysis.adjustment import adjust
+from runtime.analysis.breadth import collapses, counts
 from runtime.analysis.cells import CELL, cells_table, missing_table
-from runtime.analysis.estimands import active_sizes, look, primary, sensitivity
+from runtime.analysis.comparisons import compare
+from runtime.analysis.design import prospects
+from runtime.analysis.estimands import View, active_sizes, label, look, primary, sensitivity
 from runtime.analysis.estimate import NOT_ESTIMABLE, Estimate, Findings
 from runtime.analysis.grid import average_seeds, build
 from runtime.analysis.headline import headline_sentence
+from runtime.analysis.languages import Facts, by_language
+from runtime.analysis.robustness import alternatives, equivalences, influence_of
 
 __all__ = ["Findings", "analyse", "headline_sentence"]
 
@@ -21,13 +27,16 @@ NEEDED = (*NAMED, "family", "params_total", "params_nonembedding", "value", "n",
           "reason", "flags", "stage")  # fmt: skip
 
 
-def analyse(scores: pl.DataFrame, analysis: Mapping[str, Any]) -> Findings:
+def analyse(
+    scores: pl.DataFrame, analysis: Mapping[str, Any], facts: Facts | None = None
+) -> Findings:
     """Estimate everything the report says from a score table and the declared analysis.
 
     ``analysis`` has ``size_axis``, ``margin`` (points per tenfold parameters, or None) and
     ``degenerate``: ``exclude`` makes the primary estimates conditional on healthy runs, and the
-    variant ``all_runs`` keeps them all; with ``keep`` it is the other way round. Raises
-    ReportImpossible when the table lacks a column or a score, or contradicts itself.
+    variant ``all_runs`` keeps them all; with ``keep`` it is the other way round. ``facts`` are
+    those of languages, by code, to group them by. Raises ReportImpossible when the table lacks a
+    column or a score, or contradicts itself.
     """
     scores = _checked(scores)
     exclude = analysis.get("degenerate", "exclude") == "exclude"
@@ -45,18 +54,34 @@ def analyse(scores: pl.DataFrame, analysis: Mapping[str, Any]) -> Findings:
         estimates += primary(blank)
         rest = build(other.filter(pl.col("panel") == panel), shared_runs=shared)
         estimates += sensitivity(blank, grid, rest, "all_runs" if exclude else "healthy_runs")
+        if not shared:
+            estimates += _around(blank, scores, facts or {})
         tables.append(
             cells_table(frame, grid, average_seeds(grid.scores), active_sizes(grid), blank.cases)
         )
     cells = pl.concat(tables) if tables else pl.DataFrame(schema=CELL)
+    head = _headline(estimates, str(analysis.get("size_axis", "non_embedding")))
+    ranges = (influence_of(estimates, head, kind) for kind in ("task", "size"))
+    around = (*(e for e in ranges if e is not None), *equivalences(estimates, head))
+    estimates = adjust([*estimates, *around])
     return Findings(
         scores=scores,
         cells=cells,
         estimates=tuple(estimates),
         missing=missing_table(counted, cells),
-        headline=_headline(estimates, str(analysis.get("size_axis", "non_embedding"))),
+        headline=head,
         counts=_counts(scores, cells),
     )
+
+
+def _around(view: View, scores: pl.DataFrame, facts: Facts) -> Iterator[Estimate]:
+    """Yield all that stands around the main estimates of the panel that is fine-tuned."""
+    yield from alternatives(view)
+    yield from by_language(view, facts)
+    yield from compare(view)
+    yield from counts(view)
+    yield from collapses(scores, label(view, "collapse_rate", "points", "zero_shot", "*"))
+    yield from prospects(scores, view)
 
 
 def _headline(estimates: list[Estimate], axis: str) -> Estimate:

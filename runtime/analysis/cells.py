@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
+from scipy import special
 
-from runtime.analysis.grid import DIRECT, Bools, Grid, Means
+from runtime.analysis.grid import DIRECT, Bools, Floats, Grid, Means
+from runtime.analysis.multiplicity import benjamini_hochberg
 
 SELF_PAIR = "self-pair: the arm is trained on the target's own training data"
 NO_RUN = "no run to count"
@@ -25,6 +28,9 @@ CELL = {
     "value": pl.Float64,
     "gain": pl.Float64,
     "se": pl.Float64,
+    "df": pl.Float64,
+    "p": pl.Float64,
+    "q": pl.Float64,
     "stages": pl.String,
 }
 MISSING = {
@@ -47,7 +53,8 @@ def cells_table(
     ``active`` are the sizes in the comparison, ``cases`` the complete cases among them. ``n_seeds``
     is the smaller of the two arms' numbers; ``se`` is Welch's, sqrt(s1^2/K1 + s0^2/K0): the arms
     share no noise (every run draws its order, head and dropout from its own key), so pairing by
-    seed is bookkeeping.
+    seed is bookkeeping. ``p`` is that of Welch's t, ``q`` is adjusted over the panel's included
+    cells (Benjamini-Hochberg): cells are explored, not tested.
     """
     counted = pl.col("stage").filter(pl.col("value").is_not_null()).unique().sort()
     place = ("model", "target", "language")
@@ -77,9 +84,12 @@ def cells_table(
     value, base = means.mean[m, a, t, lang], means.mean[m, 0, t, lang]
     n_value, n_base = means.count[m, a, t, lang], means.count[m, 0, t, lang]
     squares = (means.residual**2).sum(axis=-1) * means.count / np.maximum(means.count - 1, 1)
-    variance = squares[m, a, t, lang] + squares[m, 0, t, lang]
+    parts = np.stack([squares[m, a, t, lang], squares[m, 0, t, lang]])
+    variance = parts.sum(axis=0)
     both = (n_value > 0) & (n_base > 0)
     included = active[m] & cases[a - 1, t, lang]
+    repeated = (n_value > 1) & (n_base > 1)
+    df, p = _welch(value - base, parts, np.stack([n_value, n_base]), repeated)
     return cells.with_columns(
         pl.col("model").cast(pl.String),
         pl.Series("included", included),
@@ -88,8 +98,31 @@ def cells_table(
         pl.Series("direct", _hole(base, n_base > 0)),
         pl.Series("value", _hole(value, n_value > 0)),
         pl.Series("gain", _hole(value - base, both)),
-        pl.Series("se", _hole(np.sqrt(variance), (n_value > 1) & (n_base > 1))),
+        pl.Series("se", _hole(np.sqrt(variance), repeated)),
+        pl.Series("df", _hole(df, repeated)),
+        pl.Series("p", _hole(p, repeated)),
+        pl.Series("q", _adjusted(p, repeated & included), dtype=pl.Float64),
     ).select(pl.col(name).cast(kind) for name, kind in CELL.items())
+
+
+def _welch(
+    gain: Floats, variances: Floats, count: NDArray[np.int64], known: Bools
+) -> tuple[Floats, Floats]:
+    """Return Welch's degrees of freedom and two-sided p of each gain; without spread p is 1."""
+    total = variances.sum(axis=0)
+    varies = known & (total > 0.0)
+    shares = (variances**2 / np.maximum(count - 1, 1)).sum(axis=0)
+    df = np.where(varies, total**2 / np.where(varies, shares, 1.0), np.maximum(count.sum(0) - 2, 1))
+    t = np.abs(gain) / np.sqrt(np.where(varies, total, 1.0))
+    return df, np.where(varies, 2.0 * special.stdtr(df, -t), 1.0)
+
+
+def _adjusted(p: Floats, tested: Bools) -> list[float | None]:
+    return list(
+        benjamini_hochberg(
+            [each if test else None for each, test in zip(p.tolist(), tested, strict=True)]
+        ).p
+    )
 
 
 def missing_table(frame: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from runtime.analysis.estimate import (
     judge,
 )
 from runtime.analysis.grid import Bools, Floats, Grid, Means, average_seeds, rescale, take
-from runtime.analysis.intervals import t_interval
+from runtime.analysis.intervals import Spread, t_interval
 
 SCALES: tuple[Scale, ...] = ("points", "log_error_ratio", "chance_corrected")
 AVERAGES: tuple[Average, ...] = ("zero_shot", "xtreme", "english")
@@ -104,7 +105,7 @@ def primary(view: View) -> Iterator[Estimate]:
         yield from sizes(view, score, scaled["points"], named)
     for arm, cases in arms:
         for i, target in enumerate(view.grid.targets):
-            gain = contrasts.gain(_of_task(cases, i), contrasts.spoken(view.grid, "zero_shot"))
+            gain = contrasts.gain(of_task(cases, i), contrasts.spoken(view.grid, "zero_shot"))
             if gain.empty:
                 continue
             for scale in SCALES:
@@ -144,6 +145,7 @@ def sensitivity(view: View, grid: Grid, rest: Grid, rest_name: str) -> Iterator[
     views.append(look(rest, panel, rest_name, axis, margin, note=note))
     for each in views:
         yield from pooled(each)
+    yield from average_gains(views[-1])
     if not grid.shared_runs:
         joined = replace(view.grid, shared_runs=True)
         note = "one intermediate checkpoint serves every target: runs of an arm and seed are one"
@@ -158,6 +160,13 @@ def pooled(view: View, levels: tuple[Level, ...] = ("L1", "L2", "L3")) -> Iterat
     named = label(view, "slope", "points", "zero_shot", "*")
     found = _slopes(view, gain, scaled, named, levels)
     yield from (e for e in found if e.estimand == "slope")
+
+
+def average_gains(view: View) -> Iterator[Estimate]:
+    """Yield the zero-shot gain in points at every size with other runs counted."""
+    gain = contrasts.gain(view.counted, contrasts.spoken(view.grid, "zero_shot"))
+    scaled = rescale(view.means.mean, view.grid, "points")
+    yield from sizes(view, gain, scaled, label(view, "run_gain", "points", "zero_shot", "*"))
 
 
 def sizes(
@@ -204,44 +213,74 @@ def _conclude(
     """Turn a measured contrast into one estimate per level."""
     for level, spread in found.spreads.items():
         wider = (found.spreads["L2"],) if level == "L3" else ()
-        value = found.value
-        interval = None if value is None else t_interval(value, spread, wider)
-        verdict, caveats = "", [note, spread.reason]
-        if named.estimand == "slope":
-            verdict = NOT_ESTIMABLE
-            if interval is not None:
-                verdict, about = judge(
-                    (interval.lo, interval.hi), (interval.lo90, interval.hi90), margin
-                )
-                caveats += [about] if named.scale == "points" else []
-        tested = interval is not None and named.estimand != "score"
-        yield replace(
-            named,
-            level=level,
-            estimate=value,
-            se=interval.se if interval else None,
-            df=interval.df if interval else None,
-            lo=interval.lo if interval else None,
-            hi=interval.hi if interval else None,
-            lo90=interval.lo90 if interval else None,
-            hi90=interval.hi90 if interval else None,
-            p=interval.p if interval and tested else None,
-            verdict=verdict,
-            reason="; ".join(x for x in caveats if x),
+        yield filled(
+            replace(named, level=level, reason=note),
+            found.value,
+            spread,
+            wider,
+            margin=margin,
             n_tasks=found.tasks,
             n_languages=found.languages,
             n_sizes=found.sizes,
             n_seeds=found.seeds,
             n_runs=found.runs,
-            method=spread.method,
-            margin=margin,
         )
 
 
-def _of_task(cases: Bools, task: int) -> Bools:
+def filled(
+    named: Estimate,
+    value: float | None,
+    spread: Spread,
+    floors: Sequence[Spread] = (),
+    *,
+    margin: float | None = None,
+    **counts: Any,
+) -> Estimate:
+    """Put a value and its interval into an estimate that has its names; slopes get a verdict.
+
+    ``floors`` are spreads that the interval is never narrower than; ``counts`` are other fields.
+    The reason that the estimate has already comes first.
+    """
+    interval = None if value is None else t_interval(value, spread, floors)
+    verdict, caveats = "", [named.reason, spread.reason]
+    if named.estimand == "slope":
+        verdict = NOT_ESTIMABLE
+        if interval is not None:
+            verdict, about = judge(
+                (interval.lo, interval.hi), (interval.lo90, interval.hi90), margin
+            )
+            caveats += [about] if named.scale == "points" else []
+    tested = interval is not None and named.estimand != "score"
+    return replace(
+        named,
+        estimate=value,
+        se=interval.se if interval else None,
+        df=interval.df if interval else None,
+        lo=interval.lo if interval else None,
+        hi=interval.hi if interval else None,
+        lo90=interval.lo90 if interval else None,
+        hi90=interval.hi90 if interval else None,
+        p=interval.p if interval and tested else None,
+        verdict=verdict,
+        reason="; ".join(x for x in caveats if x),
+        method=spread.method,
+        margin=margin,
+        **counts,
+    )
+
+
+def of_task(cases: Bools, task: int) -> Bools:
+    """Keep the cases of one task."""
     kept = np.zeros_like(cases)
     kept[:, task] = cases[:, task]
     return kept
+
+
+def by_cell(view: View, contrast: Contrast, size: Floats) -> Floats:
+    """Return a contrast in points cell by cell (target x language), NaN where there is none."""
+    parts = contrasts.contributions(contrast, size, view.means.mean)
+    share = contrast.share
+    return np.where(share > 0.0, parts / np.where(share > 0.0, share, 1.0), np.nan)
 
 
 def label(view: View, estimand: Estimand, scale: Scale, average: Average, arm: str) -> Estimate:

@@ -8,7 +8,14 @@ from typing import Literal
 
 import polars as pl
 
-Estimand = Literal["score", "gain", "slope", "difference", "task_slope", "english_gap_change"]
+Estimand = Literal[
+    "score", "gain", "slope", "difference", "task_slope", "english_gap_change",
+    # The main answers above; below, what shows how far they can be trusted and where they differ.
+    "language_slope", "group_slope", "group_gain", "group_difference", "moderator", "family_slope",
+    "arm_difference", "size_difference", "best_arm", "rank", "tau", "prediction", "count",
+    "collapse_rate", "collapse_difference", "run_gain", "noise", "detectable",
+    "influence", "equivalence",
+]  # fmt: skip
 Level = Literal["L1", "L2", "L3"]
 Scale = Literal["points", "log_error_ratio", "chance_corrected"]
 Average = Literal["zero_shot", "xtreme", "english"]
@@ -41,6 +48,8 @@ class Estimate:
 
     ``lo`` and ``hi`` are the 95 % interval, ``lo90`` and ``hi90`` the 90 % interval that is held
     against the margin; ``margin`` is the declared one where it applies, to slopes in points.
+    ``subset`` names a part of the languages, such as ``script: Latn``, a moderator or a cluster.
+    ``adjusted`` is the p adjusted for the ``tests`` of its family by ``correction``.
     ``reason`` says why a number is missing, or what to mind about it.
     """
 
@@ -71,6 +80,10 @@ class Estimate:
     n_runs: int = 0
     method: str = ""
     margin: float | None = None
+    subset: str = "*"
+    adjusted: float | None = None
+    tests: int = 0
+    correction: str = ""
 
 
 @dataclass(frozen=True, slots=True)

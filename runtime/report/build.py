@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import jinja2
 import polars as pl
 from markupsafe import Markup
 
+from compiler.identity import digest
 from compiler.plan import Plan
 from compiler.render import atomic_write, templates_folder, unwritable
 from runtime.analysis.analyse import headline_sentence
@@ -22,16 +23,23 @@ from runtime.intake import totals
 from runtime.report import (
     benchmark,
     captions,
+    comparisons,
+    contract,
+    curve,
     custody,
     figures,
+    heat,
+    latex,
     ledger,
+    pdf,
     pretraining,
+    sections,
     tables,
     views,
 )
 from runtime.report.wording import LEVELS_PLAIN
 
-SCHEMA = "stiltscale/report/1"
+SCHEMA = contract.SCHEMA
 
 
 def build_report(
@@ -42,36 +50,45 @@ def build_report(
     title: str,
     intake: Sequence[Mapping[str, Any]] = (),
     pretrained: Sequence[pretraining.Row] = (),
+    costs: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, bytes]:
     """Return the report as file name to content; the same inputs give the same bytes.
 
     ``intake`` says what was done to the data, see ``runtime.intake``; ``pretrained`` is what
-    `pretraining.pretrained` collects: nothing of a study of checkpoints.
+    `pretraining.pretrained` collects: nothing of a study of checkpoints; ``costs`` has the hours of
+    each model and arm, where they were recorded.
     """
     names = views.names(plan)
     pictures = _figures(findings, names)
-    context = _context(plan, findings, provenance, title) | {
+    context = _context(plan, findings, provenance, title, costs) | {
         "data": custody.data_table(intake, names),
         "pretraining": pretraining.pretraining_table(pretrained, names),
         "pretraining_note": pretraining.NOTE,
     }
-    body = _json(plan, findings, provenance, title) | {"pretraining": _plain(pretrained)}
-    body["data"] = {"splits": _plain(intake), "totals": _plain(totals([dict(x) for x in intake]))}
-    body["caveats"] = [
-        {"task": task, "language": language, "caveat": text}
-        for task, language, text in ledger.caveats(plan)
-    ]
+    body = _json(plan, findings, provenance, title) | {
+        "costs": _plain(costs),
+        "pretraining": _plain(pretrained),
+        "data": {"splits": _plain(intake), "totals": _plain(totals([dict(x) for x in intake]))},
+        "caveats": [
+            {"task": task, "language": language, "caveat": text}
+            for task, language, text in ledger.caveats(plan)
+        ],
+    }
+    shown = [*_tables(context), *(picture["table"] for picture in pictures.values())]
     texts = {
         "report.html": _render("report.html.j2", {**context, "figures": pictures}),
         "report.md": _render("report.md.j2", {**context, "figures": pictures}),
-        "report.json": json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
+        "report.json": _written(body),
+        "report.schema.json": _written(contract.schema()),
+        "tables.tex": latex.document(shown),
         **{f"figure-{name}.svg": str(picture["svg"]) for name, picture in pictures.items()},
     }
     return {
         **{name: text.encode("utf-8") for name, text in texts.items()},
-        "estimates.parquet": _parquet(_estimates(findings)),
+        "estimates.parquet": _parquet(_estimates(findings, digest(plan.study["analysis"])[:16])),
         "cells.parquet": _parquet(findings.cells),
         "runs.parquet": _parquet(findings.scores),
+        **({"report.pdf": pdf.document(context, pictures, shown)} if pdf.available() else {}),
     }
 
 
@@ -98,11 +115,15 @@ def _figures(findings: Findings, names: views.Names) -> dict[str, dict[str, Any]
         "gain": ("Gain against parameters", captions.gain_caption, tables.gain_data),
         "forest": ("Slope of every task", captions.forest_caption, tables.forest_data),
         "heat": ("Gain by language and size", captions.heat_caption, tables.heat_data),
+        "pairs": ("Gain by target task and intermediate", captions.pair_caption, heat.pair_data),
+        "curve": ("The slope by every choice", captions.curve_caption, curve.curve_table),
     }
     draw = {
         "gain": figures.gain_figure,
         "forest": figures.forest_figure,
         "heat": figures.heat_figure,
+        "pairs": heat.pair_figure,
+        "curve": curve.curve_figure,
     }
     result: dict[str, dict[str, Any]] = {}
     for number, (name, (title, caption, table)) in enumerate(told.items(), start=1):
@@ -117,11 +138,38 @@ def _figures(findings: Findings, names: views.Names) -> dict[str, dict[str, Any]
     return result
 
 
+def _written(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _tables(context: Mapping[str, Any]) -> Iterator[tables.Table]:
+    """Yield the tables of a report's context, in their order, but for the long raw ones."""
+    for name, value in context.items():
+        if name in ("seeds", "provenance"):
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(each, tables.Table) and each.rows:
+                yield each
+    for section in context["sections"].values():
+        yield from (*section.tables, *section.folded)
+
+
 def _context(
-    plan: Plan, findings: Findings, provenance: Mapping[str, Any], title: str
+    plan: Plan,
+    findings: Findings,
+    provenance: Mapping[str, Any],
+    title: str,
+    costs: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     names = views.names(plan)
     return {
+        "sections": {
+            "differences": sections.differences_section(findings, names),
+            "comparisons": sections.comparisons_section(findings, names),
+            "collapses": sections.collapse_section(findings, names),
+            "design": sections.design_section(findings),
+            "cost": sections.cost_section(findings, names, costs),
+        },
         "title": title,
         "question": str(plan.study.get("question", "")),
         "headline": findings.headline,
@@ -135,6 +183,7 @@ def _context(
         "limitations": ledger.limitations(plan, names),
         "sizes": tables.size_table(findings, names, "trained"),
         "arms": tables.arm_table(findings, names, "trained"),
+        "scales": comparisons.scale_table(findings, names),
         "benchmark": benchmark.benchmark_table(findings, names),
         "pairs": tables.pair_table(findings, names),
         "marks": tables.MARKS,
@@ -210,8 +259,11 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
-def _estimates(findings: Findings) -> pl.DataFrame:
-    """Return the estimates as a frame whose column types do not depend on the values."""
+def _estimates(findings: Findings, plan_hash: str) -> pl.DataFrame:
+    """Return the estimates as a frame whose column types do not depend on the values.
+
+    ``plan_hash`` is the digest of the analysis plan that they follow, as `lock` prints it.
+    """
     kinds: dict[str, type[pl.DataType]] = {"str": pl.String, "int": pl.Int64}
     schema = {
         field.name: next(
@@ -221,7 +273,9 @@ def _estimates(findings: Findings) -> pl.DataFrame:
     }
     for name in ("estimand", "level", "scale", "average", "panel", "axis"):
         schema[name] = pl.String
-    return pl.DataFrame([asdict(e) for e in findings.estimates], schema=schema, orient="row")
+    rows = [asdict(e) for e in findings.estimates]
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    return frame.with_columns(pl.lit(plan_hash).alias("plan_hash"))
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runtime.analysis.estimate import NOT_ESTIMABLE, Findings
-from runtime.report import figures, views
+from runtime.analysis.estimate import LARGER, NOT_ESTIMABLE, SMALLER, Findings
+from runtime.report import curve, figures, heat, views
 from runtime.report.views import Names
 from runtime.report.wording import counted, interval, number
 
@@ -63,7 +63,56 @@ def forest_caption(findings: Findings, names: Names) -> str:
     return (
         f"The gain falls with size in {falling} of {counted(len(slopes), 'task')}; for {clear} of "
         f"them the L1 interval leaves out zero; {mean}. Circles are tasks with L1 intervals, "
-        "diamonds all tasks at each level."
+        f"diamonds all tasks at each level.{_tau(findings)}"
+    )
+
+
+def _tau(findings: Findings) -> str:
+    """Say how far true task slopes differ, and where one more task would lie."""
+    spread = next(iter(views.select(findings, estimand="tau", variant="meta_reml")), None)
+    if spread is None or spread.estimate is None:
+        return ""
+    text = f" True slopes of tasks differ by a standard deviation (tau) of {spread.estimate:.2f}"
+    ahead = next(iter(views.select(findings, estimand="prediction")), None)
+    if ahead is None or not views.estimable(ahead):
+        return f"{text}."
+    return (
+        f"{text}; one more task would lie in {interval(ahead.lo, ahead.hi)} (square; a bar that "
+        "reaches the frame goes on beyond it)."
+    )
+
+
+def curve_caption(findings: Findings, names: Names) -> str:
+    """Say how many choices agree with the headline's sign, and how many are certain of one."""
+    found = curve.specifications(findings)
+    known = [e for e in found if e.estimate is not None]
+    if not known or findings.headline.estimate is None:
+        return "The slope is not estimable by any choice."
+    head = findings.headline.estimate
+    same = sum(e.estimate * head > 0 for e in known if e.estimate is not None)
+    sure = sum(e.verdict in (LARGER, SMALLER) for e in known)
+    values = [e.estimate for e in known if e.estimate is not None]
+    low, high = min(values), max(values)
+    return (
+        f"By {counted(len(known), 'choice')} the slope lies between {number(low)} and "
+        f"{number(high)} points per tenfold parameters; {same} of {len(known)} have the sign of "
+        f"the headline, and for {sure} the 95 % interval leaves out zero. Bars are L2 intervals; "
+        "the headline is black. A point without a bar has no interval; what lies beyond the frame "
+        "is cut, and in the table."
+    )
+
+
+def pair_caption(findings: Findings, names: Names) -> str:
+    """Name the largest and the smallest included gain of an intermediate on a task."""
+    rows = [r for r in heat.pair_gains(findings, names) if r["included"]]
+    if not rows:
+        return "No pair of an intermediate and a task has an included run."
+    top, low = (choose(rows, key=lambda r: r["gain"]) for choose in (max, min))
+    return (
+        f"Over sizes and zero-shot languages, {top['arm']} on {top['task']} gains most "
+        f"({number(top['gain'])} points), {low['arm']} on {low['task']} least "
+        f"({number(low['gain'])}). Orange is a gain, blue a loss; a value in brackets with a "
+        "broken border is a self-pair or otherwise not in the primary analysis; blank: no run."
     )
 
 

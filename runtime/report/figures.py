@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from html import escape
 from itertools import count
 from typing import Any
@@ -23,9 +24,11 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 INK = "#222222"
 BLUE_WHITE_ORANGE = ("#5B9BD5", "#FFFFFF", "#E8781A")
 """Light enough at both ends for dark text at more than 4.5:1."""
+KINDS = ("task", "pooled", "predicted")
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 _WIDTH = 430
 _MEAN = "Mean of tasks"
+_ROLES = re.compile(r' (?:role|aria-[a-z]+)="[^"<>]*"')
 _IDS = re.compile(r'(?<=id=")[^"]+(?=")')
 
 
@@ -80,16 +83,14 @@ def gain_figure(findings: Findings, names: Names, title: str) -> str:
     )
     y = alt.Y("gain:Q", title="Gain over direct fine-tuning, points")
     colour = alt.Color("series:N", **scale("color"))
-    lines = alt.Chart(_frame(points, "series")).encode(x=x, y=y, color=colour)
-    mean = alt.Chart(_frame(means, "series", "lo", "hi")).encode(x=x, y=y, color=colour)
+    lines = alt.Chart(frame(points, "series")).encode(x=x, y=y, color=colour)
+    mean = alt.Chart(frame(means, "series", "lo", "hi")).encode(x=x, y=y, color=colour)
     chart = alt.layer(
-        alt.Chart(_frame([{"gain": 0.0}])).mark_rule(color="#555555").encode(y=y),
-        alt.Chart(_frame(means, "lo", "hi"))
+        alt.Chart(frame([{"gain": 0.0}])).mark_rule(color="#555555").encode(y=y),
+        alt.Chart(frame(means, "lo", "hi"))
         .mark_rule(strokeWidth=9, color="#D0D0D0", strokeCap="butt")
         .encode(x=x, y=alt.Y("lo:Q"), y2=alt.Y2("hi:Q")),
-        alt.Chart(_frame(seeds))
-        .mark_point(color="#707070", opacity=0.55, size=16)
-        .encode(x=x, y=y),
+        alt.Chart(frame(seeds)).mark_point(color="#707070", opacity=0.55, size=16).encode(x=x, y=y),
         lines.mark_line(strokeWidth=1.4).encode(
             strokeDash=alt.StrokeDash("series:N", scale=scale("dash")["scale"], legend=None)
         ),
@@ -101,7 +102,7 @@ def gain_figure(findings: Findings, names: Names, title: str) -> str:
             shape=alt.Shape("series:N", **scale("shape"))
         ),
     )
-    return _svg(chart.properties(width=_WIDTH, height=330), "gain", title)
+    return svg(chart.properties(width=_WIDTH, height=330), "gain", title)
 
 
 def forest_figure(findings: Findings, names: Names, title: str) -> str:
@@ -112,7 +113,9 @@ def forest_figure(findings: Findings, names: Names, title: str) -> str:
         for level in LEVELS
         if (estimate := views.pooled_slope(findings, level)) is not None
     ]
-    frame = _frame(rows, "row", "kind", "text", "lo", "hi")
+    predicted = views.select(findings, estimand="prediction")
+    rows += [_predicted(e) for e in predicted if views.estimable(e)]
+    table = frame(rows, "row", "kind", "text", "lo", "hi")
     y = alt.Y(
         "row:N",
         sort=[row["row"] for row in rows],
@@ -122,32 +125,49 @@ def forest_figure(findings: Findings, names: Names, title: str) -> str:
     x = alt.X(
         "gain:Q",
         title="Slope, points per tenfold parameters",
+        scale=window(
+            [
+                *task_slopes(findings, names),
+                *views.select(
+                    findings,
+                    estimand="slope",
+                    scale="points",
+                    average=findings.headline.average,
+                    variant="primary",
+                    arm="*",
+                    panel="trained",
+                ),
+            ],
+            [],
+        ),
         axis=alt.Axis(tickCount=5, labelOverlap="greedy"),
     )
     colour = alt.Color(
-        "kind:N", scale=alt.Scale(domain=["task", "pooled"], range=[OKABE_ITO[0], INK]), legend=None
+        "kind:N",
+        scale=alt.Scale(domain=list(KINDS), range=[OKABE_ITO[0], INK, OKABE_ITO[6]]),
+        legend=None,
     )
-    base = alt.Chart(frame).encode(y=y, color=colour)
+    base = alt.Chart(table).encode(y=y, color=colour)
     plot = alt.layer(
-        alt.Chart(_frame([{"gain": 0.0}])).mark_rule(color="#555555").encode(x=x),
-        base.mark_rule(strokeWidth=2.4).encode(x=alt.X("lo:Q"), x2=alt.X2("hi:Q")),
+        alt.Chart(frame([{"gain": 0.0}])).mark_rule(color="#555555").encode(x=x),
+        base.mark_rule(strokeWidth=2.4, clip=True).encode(x=alt.X("lo:Q"), x2=alt.X2("hi:Q")),
         base.mark_point(filled=True, size=80, opacity=1).encode(
             x=x,
             shape=alt.Shape(
                 "kind:N",
-                scale=alt.Scale(domain=["task", "pooled"], range=["circle", "diamond"]),
+                scale=alt.Scale(domain=list(KINDS), range=["circle", "diamond", "square"]),
                 legend=None,
             ),
         ),
     ).properties(width=220, height={"step": 30})
     text = (
-        alt.Chart(frame)
+        alt.Chart(table)
         .mark_text(align="left", color=INK)
         .encode(y=alt.Y("row:N", sort=[row["row"] for row in rows], axis=None), text="text:N")
         .encode(x=alt.value(0))
         .properties(width=150, height={"step": 30}, view=alt.ViewConfig(strokeOpacity=0))
     )
-    return _svg(alt.hconcat(plot, text, spacing=8), "forest", title)
+    return svg(alt.hconcat(plot, text, spacing=8), "forest", title)
 
 
 def heat_figure(findings: Findings, names: Names, title: str) -> str:
@@ -156,17 +176,17 @@ def heat_figure(findings: Findings, names: Names, title: str) -> str:
     rows: list[dict[str, Any]] = [
         {
             "row": language,
-            "column": _column(names, model),
+            "column": column(names, model),
             "gain": gain,
             "text": number(gain),
         }
         for (language, model), (gain, _) in gains.items()
     ]
     reach = max((abs(row["gain"]) for row in rows), default=1.0) or 1.0
-    base = alt.Chart(_frame(rows, "row", "column", "text")).encode(
+    base = alt.Chart(frame(rows, "row", "column", "text")).encode(
         x=alt.X(
             "column:N",
-            scale=alt.Scale(domain=[_column(names, model) for model in names.sizes]),
+            scale=alt.Scale(domain=[column(names, model) for model in names.sizes]),
             title=f"{names.axis} parameters",
             axis=alt.Axis(orient="top", labelAngle=0, domain=False, ticks=False, labelPadding=6),
         ),
@@ -190,7 +210,23 @@ def heat_figure(findings: Findings, names: Names, title: str) -> str:
         base.mark_text(color=INK).encode(text="text:N"),
     )
     width = max(60, min(110, 400 // max(1, len(names.sizes))))
-    return _svg(chart.properties(width={"step": width}, height={"step": 25}), "heat", title)
+    return svg(chart.properties(width={"step": width}, height={"step": 25}), "heat", title)
+
+
+def window(estimates: Sequence[Estimate], values: Sequence[float]) -> alt.Scale:
+    """Return the scale of a slope axis: one and a half times the intervals of some estimates.
+
+    The middle four fifths of ``values`` are always in it. Wider intervals are cut at the frame, or
+    a single one, such as a prediction from three tasks, would press all others into dots.
+    """
+    ends = [end for e in estimates for end in (e.lo, e.hi, e.estimate) if end is not None]
+    if not ends:
+        return alt.Scale()
+    low, high = min(*ends, 0.0), max(*ends, 0.0)
+    spare = (high - low) / 4 or 1.0
+    kept = sorted(values)[len(values) // 10 : len(values) - len(values) // 10]
+    low, high = min([low - spare, *kept]), max([high + spare, *kept])
+    return alt.Scale(domain=[low, high], nice=False, zero=False)
 
 
 def best_gain(findings: Findings, model: str) -> Estimate | None:
@@ -230,7 +266,13 @@ def _forest_row(label: str, e: Estimate, kind: str) -> dict[str, Any]:
     }
 
 
-def _column(names: Names, model: str) -> str:
+def _predicted(e: Estimate) -> dict[str, Any]:
+    row = _forest_row("One more task (prediction)", e, "predicted")
+    return row | {"gain": e.estimate}
+
+
+def column(names: Names, model: str) -> str:
+    """Return the head of a size's column; with the model's name where two sizes look the same."""
     label = parameters(names.sizes[model])
     twins = sum(parameters(size) == label for size in names.sizes.values())
     return label if twins == 1 else f"{label} {model}"
@@ -242,12 +284,12 @@ def _labels(sizes: list[int]) -> str:
     return f"({{{words}}})[format(datum.value, '.0f')]"
 
 
-def _frame(rows: list[dict[str, Any]], *texts: str) -> pl.DataFrame:
+def frame(rows: list[dict[str, Any]], *texts: str) -> pl.DataFrame:
     """Make a frame whose columns exist even when there are no rows."""
     return pl.DataFrame(rows) if rows else pl.DataFrame({n: [] for n in ("size", "gain", *texts)})
 
 
-def _svg(chart: alt.LayerChart | alt.FacetChart | alt.HConcatChart, name: str, title: str) -> str:
+def svg(chart: alt.LayerChart | alt.FacetChart | alt.HConcatChart, name: str, title: str) -> str:
     """Render a chart; ids are renumbered, since the renderer counts them over the process."""
     styled = chart.configure(
         font=_FONT,
@@ -277,5 +319,6 @@ def _svg(chart: alt.LayerChart | alt.FacetChart | alt.HConcatChart, name: str, t
         svg = svg.replace(f'id="{old}"', f'id="{new}"').replace(f"url(#{old})", f"url(#{new})")
     head = f'<svg role="img" aria-label="{escape(title)}" aria-describedby="{name}-title" '
     words = f'<title id="{name}-title">{escape(title)}</title>'
-    start, rest = svg.removeprefix("<svg ").split(">", 1)
+    # The picture is named as a whole; the renderer's roles for groups without a name are dropped.
+    start, rest = _ROLES.sub("", svg).removeprefix("<svg ").split(">", 1)
     return f"{head}{start}>{words}{rest}\n"

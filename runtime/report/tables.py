@@ -67,6 +67,7 @@ def levels_table(findings: Findings) -> Table:
     """The headline slope at each level; between two sizes their difference beside it."""
     gaps = {level: views.pooled_slope(findings, level, "difference") for level in LEVELS}
     two = any(gaps.values())
+    tests = {e.level: e for e in views.select(findings, estimand="equivalence")}
     rows = []
     for level, meaning in LEVELS.items():
         e, gap = views.pooled_slope(findings, level), gaps[level]
@@ -80,8 +81,8 @@ def levels_table(findings: Findings) -> Table:
                 Cell(level, meaning),
                 *([difference] if two else []),
                 figure(e.estimate if e else None),
-                _short(e),
-                Cell(e.verdict, _grounds(e)) if e else Cell(NOT_ESTIMABLE),
+                short(e),
+                Cell(e.verdict, _grounds(e, tests.get(level))) if e else Cell(NOT_ESTIMABLE),
             )
         )
     extra = ("Larger minus smaller size",) if two else ()
@@ -112,8 +113,8 @@ def size_table(findings: Findings, names: Names, panel: str) -> Table:
                     Cell(score(direct.estimate if direct else None), numeric=True),
                     *after,
                     figure(gain.estimate if gain else None),
-                    _short(first),
-                    _short(second),
+                    short(first),
+                    short(second),
                     _counts(gain),
                 )
             )
@@ -149,8 +150,8 @@ def arm_table(findings: Findings, names: Names, panel: str) -> Table:
                     Cell(names.arms[arm]),
                     Cell(names.models[model], parameters(names.sizes[model])),
                     figure(gain.estimate),
-                    _short(first),
-                    _short(second),
+                    short(first),
+                    short(second),
                     _counts(gain),
                 )
             )
@@ -180,11 +181,16 @@ def gain_data(findings: Findings, names: Names) -> Table:
 
 def forest_data(findings: Findings, names: Names) -> Table:
     """The numbers of the second figure."""
-    pooled = (views.pooled_slope(findings, level) for level in LEVELS)
+    pooled = [views.pooled_slope(findings, level) for level in LEVELS]
+    pooled += views.select(findings, estimand="prediction")
     rows = [
         (
-            Cell(names.tasks.get(e.target, "All tasks")),
-            Cell(e.level),
+            Cell(
+                "One more task"
+                if e.estimand == "prediction"
+                else names.tasks.get(e.target, "All tasks")
+            ),
+            Cell("prediction" if e.estimand == "prediction" else e.level),
             figure(e.estimate),
             *_interval(e),
             Cell(probability(e.p), numeric=True),
@@ -274,8 +280,27 @@ def _about(e: Estimate, names: Names) -> str:
     return f"{AVERAGES[e.average][0]}; {names.arm(e.arm)}; {e.panel} panel"
 
 
+VARIANTS = {
+    "meta_reml": "random effects (REML)",
+    "meta_reml_guarded": "random effects (REML, q at least 1)",
+    "meta_pm": "random effects (Paule-Mandel)",
+    "meta_pm_guarded": "random effects (Paule-Mandel, q at least 1)",
+    "meta_dl": "random effects (DerSimonian-Laird)",
+    "meta_dl_guarded": "random effects (DerSimonian-Laird, q at least 1)",
+    "bootstrap": "studentised bootstrap of tasks",
+    "t_over_tasks": "t over task slopes",
+    "sign_flip": "exact sign flips of tasks",
+    "permuted_sizes": "permutation of sizes",
+    "iqm_of_cells": "interquartile mean of cells",
+    "over_families": "t over families",
+    "common_languages": "languages that all tasks have",
+}
+
+
 def variant_name(variant: str, names: Names) -> str:
     """Write a variant in words: ``without_task:xnli`` becomes ``without task XNLI``."""
+    if variant in VARIANTS:
+        return VARIANTS[variant]
     word, _, name = variant.partition(":")
     known: Mapping[str, str] = {**names.models, **names.tasks}
     return f"{word.replace('_', ' ')} {known.get(name, name)}".strip()
@@ -304,24 +329,25 @@ def _interval(e: Estimate | None) -> tuple[Cell, Cell]:
     )
 
 
-def _short(e: Estimate | None) -> Cell:
+def short(e: Estimate | None) -> Cell:
+    """Make a cell of an interval, with its degrees of freedom on the second line."""
     cell, df = _interval(e)
     return Cell(cell.text, f"df {df.text}" if df.text else "", cell.title, cell.numeric)
 
 
-def _grounds(e: Estimate) -> str:
+def _grounds(e: Estimate, test: Estimate | None) -> str:
     """What a verdict rests on besides its interval: the 90 % one against a margin, a caveat."""
-    tested = e.margin is not None and e.lo90 is not None
-    return "; ".join(
-        filter(None, (f"90 % interval {interval(e.lo90, e.hi90)}" if tested else "", e.reason))
-    )
+    held = f"90 % interval {interval(e.lo90, e.hi90)}" if e.margin and e.lo90 is not None else ""
+    tost = f"equivalence p {probability(test.p)}" if test and test.p is not None else ""
+    return "; ".join(filter(None, (held, tost, e.reason)))
 
 
 def _level(e: Estimate | None, scale: str) -> Cell:
     if e is None:
         return Cell("", "not computed")
     if not views.estimable(e):
-        return Cell(NOT_ESTIMABLE, e.reason)
+        tested = f"p {probability(e.p)}; " if e.p is not None else ""
+        return Cell(NOT_ESTIMABLE, tested + e.reason)
     note = "; ".join(filter(None, (f"df {freedom(e.df)}", e.verdict, e.reason)))
     return Cell(interval(e.lo, e.hi, scale), note, e.method, numeric=True)
 

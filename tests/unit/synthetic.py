@@ -141,6 +141,30 @@ def scores(study: Plan, *, gaps: bool = True) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
+def facts(hostile: str = "") -> dict[str, dict[str, Any]]:
+    """Return invented facts of the languages; one has none."""
+    rows = {
+        "en": ("Latn", "Indo-European", True, 0.3), "de": ("Latn", "Indo-European", True, 0.06),
+        "es": ("Latn", "Indo-European", True, 0.05), "ar": ("Arab", "Afro-Asiatic", True, 0.02),
+        "zh": ("Hans", "Sino-Tibetan", True, 0.04), "sw": ("Latn", "Niger-Congo", True, 0.001),
+        "th": ("Thai", "Kra-Dai", False, None),
+    }  # fmt: skip
+    return {
+        code: {"script": script, "family": family + hostile, "seen": seen, "share": share}
+        for code, (script, family, seen, share) in rows.items()
+    }
+
+
+def costs(study: Plan) -> list[dict[str, Any]]:
+    """Return invented hours of every size and arm."""
+    return [
+        {"model": model, "arm": arm, "hours": 2.0 + i, "runs": 9,
+         "intermediate_hours": 0.0 if arm == "none" else 0.5 + i}
+        for i, model in enumerate(study.models)
+        for arm in study.arms
+    ]  # fmt: skip
+
+
 def provenance() -> Mapping[str, Any]:
     """Return provenance of the usual shape."""
     return {

@@ -10,14 +10,22 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import polars as pl
 import pytest
 from unit import synthetic
 
 from compiler.plan import Plan
 from runtime.analysis.analyse import analyse
-from runtime.analysis.estimate import Findings
-from runtime.report import figures, ledger, tables, views, wording
+from runtime.analysis.estimate import (
+    EQUIVALENT,
+    INCONCLUSIVE,
+    LARGER,
+    NOT_ESTIMABLE,
+    SMALLER,
+    Findings,
+)
+from runtime.report import figures, latex, ledger, tables, views, wording
 from runtime.report.build import build_report, markdown, write_report
 
 HOSTILE = ' <script>alert(1)</script> | `x` [y](javascript:z) "q" \' & {{ 7*7 }}'
@@ -60,9 +68,14 @@ def outline(html: bytes) -> Outline:
     return parser
 
 
-def make(plan: Plan, title: str = "A study") -> tuple[Findings, dict[str, bytes]]:
-    findings = analyse(synthetic.scores(plan), plan.study["analysis"])
-    return findings, build_report(plan, findings, synthetic.provenance(), title=title)
+def make(
+    plan: Plan, title: str = "A study", hostile: str = ""
+) -> tuple[Findings, dict[str, bytes]]:
+    findings = analyse(synthetic.scores(plan), plan.study["analysis"], synthetic.facts(hostile))
+    files = build_report(
+        plan, findings, synthetic.provenance(), title=title, costs=synthetic.costs(plan)
+    )
+    return findings, files
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +85,23 @@ def made() -> tuple[Findings, dict[str, bytes]]:
 
 @pytest.fixture(scope="module")
 def hostile() -> dict[str, bytes]:
-    return make(synthetic.plan(hostile=HOSTILE), title="T" + HOSTILE)[1]
+    return make(synthetic.plan(hostile=HOSTILE), "T" + HOSTILE, HOSTILE)[1]
 
 
 def test_files_and_bytes_are_the_same_twice(made: tuple[Findings, dict[str, bytes]]) -> None:
     again = make(synthetic.plan())[1]
-    assert set(again) == {
+    assert set(again) - {"report.pdf"} == {
         "report.html", "report.md", "report.json", "estimates.parquet", "cells.parquet",
-        "runs.parquet", "figure-gain.svg", "figure-forest.svg", "figure-heat.svg",
+        "runs.parquet", "report.schema.json", "tables.tex", "figure-gain.svg",
+        "figure-forest.svg", "figure-heat.svg", "figure-pairs.svg", "figure-curve.svg",
     }  # fmt: skip
     assert [name for name in again if again[name] != made[1][name]] == []
+
+
+def test_pdf_where_typst_is_installed(hostile: dict[str, bytes]) -> None:
+    pytest.importorskip("typst")
+    assert hostile["report.pdf"].startswith(b"%PDF-")
+    assert len(hostile["report.pdf"]) > 20_000
 
 
 def test_html_is_balanced_offline_and_without_scripts(
@@ -106,12 +126,12 @@ def test_figures_have_names_and_unique_ids(made: tuple[Findings, dict[str, bytes
     page = outline(made[1]["report.html"])
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
-    assert [v for tag, name, v in page.attributes if (tag, name) == ("svg", "role")] == ["img"] * 3
+    assert [v for tag, name, v in page.attributes if (tag, name) == ("svg", "role")] == ["img"] * 5
     assert all(v for tag, name, v in page.attributes if (tag, name) == ("svg", "aria-label"))
-    assert page.tags.count("figcaption") == 3
+    assert page.tags.count("figcaption") == 5
     heads = page.tags.count("th")
     assert heads == sum((tag, name) == ("th", "scope") for tag, name, _ in page.attributes)
-    for name in ("gain", "forest", "heat"):
+    for name in ("gain", "forest", "heat", "pairs", "curve"):
         assert f'id="{name}-title"'.encode() in made[1][f"figure-{name}.svg"]
 
 
@@ -121,7 +141,7 @@ def test_hostile_names_are_escaped(hostile: dict[str, bytes]) -> None:
     assert "script" not in page.tags
     assert "alert(1)" in "".join(page.text)
     assert "{{ 7*7 }}" in "".join(page.text)
-    for name in ("gain", "forest", "heat"):
+    for name in ("gain", "forest", "heat", "pairs", "curve"):
         assert b"<script" not in hostile[f"figure-{name}.svg"]
     text = hostile["report.md"].decode()
     assert "<script" not in text
@@ -163,6 +183,71 @@ def test_headline_numbers_are_the_same_everywhere(
         span = wording.interval(row["lo"], row["hi"])
         assert span in text, level
         assert span in files["figure-forest.svg"].decode()
+
+
+def test_the_json_follows_its_schema(made: tuple[Findings, dict[str, bytes]]) -> None:
+    schema = json.loads(made[1]["report.schema.json"])
+    jsonschema.Draft202012Validator.check_schema(schema)
+    body = json.loads(made[1]["report.json"])
+    jsonschema.validate(body, schema)
+    wrong = body | {"estimates": [body["estimates"][0] | {"estimate": "much"}]}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, schema)
+
+
+def test_what_stands_around_the_verdict_is_in_the_page(
+    made: tuple[Findings, dict[str, bytes]],
+) -> None:
+    findings, files = made
+    text = "".join(outline(files["report.html"]).text)
+    markdown_text = files["report.md"].decode()
+    around = {
+        e.estimand: e for e in findings.estimates
+        if e.lo is not None and e.level == "L2" and e.panel == "trained" and e.scale == "points"
+        and e.arm == "*"
+    }  # fmt: skip
+    for name in (
+        "prediction", "group_slope", "group_difference", "moderator", "size_difference",
+        "english_gap_change", "language_slope", "run_gain",
+    ):  # fmt: skip
+        span = wording.interval(around[name].lo, around[name].hi)
+        assert span in text, name
+        assert span in markdown_text, name
+    for level in ("L1", "L2", "L3"):
+        (e,) = findings.select(estimand="detectable", variant="planned_base", level=level)
+        assert f"{e.estimate:.2f}" in text
+    order = [
+        "verdict", "gain", "tasks", "sizes", "cells", "differences", "comparisons", "sensitivity",
+        "runs", "collapses", "design", "scores", "cost", "provenance",
+    ]  # fmt: skip
+    page = [v for tag, n, v in outline(files["report.html"]).attributes
+            if (tag, n) == ("section", "id")]  # fmt: skip
+    assert [name for name in page if name in order] == order
+
+
+def test_five_words_and_no_others(made: tuple[Findings, dict[str, bytes]]) -> None:
+    words = {LARGER, SMALLER, EQUIVALENT, INCONCLUSIVE, NOT_ESTIMABLE}
+    slopes = [e for e in made[0].estimates if e.estimand == "slope"]
+    assert {e.verdict for e in slopes} <= words
+    assert {e.verdict for e in made[0].estimates if e.estimand != "slope"} == {""}
+
+
+def test_latex_is_balanced_and_nothing_in_it_is_a_command(hostile: dict[str, bytes]) -> None:
+    evil = "\\input{/etc/passwd} $x$ % & # _ ^ ~ {a}\n\\end{longtable}"
+    shown = latex.escape(evil)
+    bare = re.sub(r"\\(text[a-z]+\{\}|[{}$&#%_])", "", shown)
+    assert not set(bare) & set("\\{}$&#%_^~\n")
+    text = hostile["tables.tex"].decode()
+    assert text.count("\\begin{longtable}") == text.count("\\end{longtable}") > 20
+    depth = 0
+    for sign in re.sub(r"\\[{}\\]", "", text):
+        depth += (sign == "{") - (sign == "}")
+        assert depth >= 0
+    assert depth == 0
+    for line in text.splitlines():
+        if line.endswith(r"\\") and not line.startswith(("\\caption", "\\multicolumn")):
+            assert len(re.findall(r"(?<!\\)&", line)) >= 1
+    assert "<script" not in text
 
 
 def test_every_score_carries_its_stage(made: tuple[Findings, dict[str, bytes]]) -> None:

@@ -1,0 +1,69 @@
+"""The contract of report.json: its JSON Schema, written beside it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from runtime.analysis.estimate import Estimate
+
+SCHEMA = "stiltscale/report/1"
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of report.json."""
+    estimate = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [field.name for field in fields(Estimate)],
+        "properties": {field.name: _kind(str(field.type)) for field in fields(Estimate)},
+    }
+    texts = {"type": "object", "additionalProperties": True}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A report of Stiltscale",
+        "type": "object",
+        "additionalProperties": False,
+        "required": [
+            "schema", "title", "study", "headline", "estimates", "counts", "sizes", "provenance",
+            "costs", "pretraining", "data", "caveats",
+        ],
+        "properties": {
+            "schema": {"const": SCHEMA},
+            "title": {"type": "string"},
+            "study": texts,
+            "headline": {
+                "type": "object",
+                "required": ["sentence", "estimate", "levels"],
+                "properties": {
+                    "sentence": {"type": "string"},
+                    "estimate": {"$ref": "#/$defs/estimate"},
+                    "levels": {
+                        "type": "object",
+                        "additionalProperties": {
+                            "anyOf": [{"$ref": "#/$defs/estimate"}, {"type": "null"}]
+                        },
+                    },
+                },
+            },
+            "estimates": {"type": "array", "items": {"$ref": "#/$defs/estimate"}},
+            "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "sizes": {"type": "array", "items": texts},
+            "provenance": texts,
+            "costs": {"type": "array", "items": texts},
+            "pretraining": {"type": "array", "items": texts},
+            "data": {
+                "type": "object",
+                "required": ["splits", "totals"],
+                "properties": {"splits": {"type": "array", "items": texts}, "totals": texts},
+            },
+            "caveats": {"type": "array", "items": texts},
+        },
+        "$defs": {"estimate": estimate},
+    }  # fmt: skip
+
+
+def _kind(annotation: str) -> dict[str, Any]:
+    if annotation == "int":
+        return {"type": "integer"}
+    return {"type": ["number", "null"]} if annotation.startswith("float") else {"type": "string"}
