@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from compiler import catalog as catalogs
-from compiler import counts, presence, rules
+from compiler import counts, fitting, presence, rules
 from compiler import lock as locks
 from compiler.catalog import Catalog
 from compiler.codes import CODES
@@ -65,6 +65,9 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
     uncounted(treatments, trainings, say)
     unselected(treatments, targets, trainings, say)
     lengths(ladder, trainings, say)
+    design = (families, treatments, targets, trainings)
+    if not found.errors():
+        ladder = fitting.fallen_back(study, catalog, ladder, *design)
     corpora = readings(ladder, treatments, catalog)
     if installed:
         presence.packages(ladder, treatments, targets, corpora, say)
@@ -80,6 +83,9 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
     rules.caveats(targets, say)
     rules.margin(study, ladder, families, targets, treatments, say)
     rules.replaced(catalog, _used(study, treatments, targets, families, corpora), say)
+    strategies = fitting.fitted(study, catalog, ladder, *design, say)
+    if found.errors():
+        raise StudyInvalid([d for d in found.made if d.severity != "note"])
     resolved = Resolved(
         path,
         study,
@@ -88,9 +94,10 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
         families,
         treatments,
         targets,
-        trainings,
+        fitting.cut(trainings, strategies),
         describes=describes,
         lock=locks.digests(lock) if lock else {},
+        strategies=strategies,
     )
     if lock is not None:
         locks.compare(lock, resolved, say)

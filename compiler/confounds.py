@@ -10,6 +10,7 @@ from compiler.identity import digest
 from compiler.pretraining import Pretraining
 from compiler.resolve import Resolved
 from compiler.terms import Frozen
+from compiler.training import EXECUTION as COMPUTED
 from compiler.training import Training
 
 
@@ -58,12 +59,31 @@ def confounds(resolved: Resolved) -> list[dict[str, str]]:
     for (phase, name, model), training in resolved.recipes.items():
         by_training.setdefault((phase, name), {})[model] = training
     for (when, name), trainings in by_training.items():
-        for setting in Training.model_fields:
+        for setting in [name for name in Training.model_fields if name not in COMPUTED]:
             values = {m: str(getattr(t, setting)) for m, t in trainings.items()}
             if len(set(values.values())) > 1:
                 shown = ", ".join(f"{m} {v}" for m, v in values.items())
                 add(f"{setting} ({when}, {name})", shown)
+    for what, values in _computed(resolved).items():
+        if len(set(values.values())) > 1:
+            add(what, ", ".join(f"{name} {value}" for name, value in values.items()))
     return ledger
+
+
+def _computed(resolved: Resolved) -> dict[str, dict[str, str]]:
+    """Return by model how its steps are computed, which no key tells."""
+    found: dict[str, dict[str, str]] = {"strategy": {}, "micro_batch": {}}
+    for model in resolved.models:
+        choice = resolved.strategies.get(model.name)
+        own = [t for (_, _, name), t in resolved.recipes.items() if name == model.name]
+        if choice is not None:
+            found["strategy"][model.name] = f"{choice.way.title} on {choice.way.devices}"
+        elif any(t.gradient_checkpointing for t in own):
+            found["strategy"][model.name] = "checkpointing"
+        cuts = sorted({t.micro_batch for t in own if t.micro_batch is not None})
+        whole = [] if all(t.micro_batch for t in own) else ["whole"]
+        found["micro_batch"][model.name] = " or ".join([*map(str, cuts), *whole])
+    return found
 
 
 def _made(models: Mapping[str, Model]) -> dict[str, dict[str, str]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -165,9 +165,15 @@ def _titled(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> R
 
 
 def plan_view(
-    plan: Plan, states: Mapping[str, str] | None = None, outlook: Prospects | None = None
+    plan: Plan,
+    states: Mapping[str, str] | None = None,
+    outlook: Prospects | None = None,
+    takes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> RenderableType:
-    """Return the plan as tables: the design, the stages, and what to know before launch."""
+    """Return the plan as tables: the design, the stages, and what to know before launch.
+
+    ``outlook`` is the slope that it can be expected to detect; ``takes`` says of models what was recorded of the time that they take.
+    """
     targets = list(dict.fromkeys(run.target for run in plan.runs))
     design = Table(title=f"{plan.name}: arms", box=box.SIMPLE, title_justify="left")
     design.add_column("arm", overflow="fold")
@@ -212,7 +218,7 @@ def plan_view(
         f"{len(plan.jobs):,} jobs."
     )
     parts: list[RenderableType] = [summary, Text(""), design]
-    parts += [sizes, stages]
+    parts += [sizes, *_resources(plan, takes or {}), stages]
     parts += [_tasks(plan)] if any(_known(task) for task in plan.tasks.values()) else []
     if outlook is not None:
         parts.append(prospects_view(outlook))
@@ -226,6 +232,52 @@ def plan_view(
             Text.assemble((f"{note['severity']} {note['code']} ", colour), note["message"])
         )
     return Group(*parts)
+
+
+def _resources(plan: Plan, recorded: Mapping[str, Mapping[str, Any]]) -> Iterator[RenderableType]:
+    """Yield how each size is trained and what that takes, where it is known."""
+    known: Mapping[str, Mapping[str, Any]] = plan.execution.get("resources", {})
+    if not known:
+        return
+    table = Table(title="resources", box=box.SIMPLE, title_justify="left")
+    for name in ("model", "strategy", "devices", "micro x acc.", "GiB", "device hours", "kWh"):
+        justify: JustifyMethod = "left" if name in ("model", "strategy") else "right"
+        table.add_column(name, justify=justify, overflow="fold")
+    if priced := any("price" in takes for takes in known.values()):
+        table.add_column("price", justify="right")
+    for model, takes in known.items():
+        hours, kwh = takes.get("device_hours"), takes.get("kwh")
+        measured = recorded.get(model, {}).get("device_hours")
+        table.add_row(
+            model,
+            str(takes["strategy"]),
+            str(takes["devices"]),
+            f"{takes['micro_batch']} x {takes['accumulation']}",
+            f"{takes['memory_gib']:.1f} of {takes['capacity_gib']:.1f}",
+            f"{measured:,.2f}" if measured is not None else _at_most(hours),
+            _at_most(kwh),
+            *([f"{takes.get('price', 0):,.0f}"] if priced else []),
+        )
+    yield table
+    for model, takes in known.items():
+        for other in takes["rejected"][-1:]:
+            yield Text(
+                f"{model}: {other['strategy']} would take {other['memory_gib']:.1f} GiB of "
+                f"{takes['capacity_gib']:.1f} ({takes['heaviest']})"
+            )
+    how = next(iter(known.values()))["source"]
+    said = (
+        f"Memory is that of the heaviest training, hours of all; {how}, every text at full length"
+    )
+    if recorded:
+        said += f"; recorded in this store: {', '.join(recorded)}"
+    yield Text(f"{said}.", style="dim")
+
+
+def _at_most(value: float | None) -> str:
+    if value is None:
+        return "?"
+    return f"<= {value:,.0f}" if value >= 10 else f"<= {value:.2g}"
 
 
 def naive_stages(plan: Plan) -> dict[str, int]:

@@ -391,6 +391,21 @@ class Device(Frozen):
     price_per_hour: float | None = Field(
         None, gt=0, description="Yours to set, in any currency; there is no default."
     )
+    watts: float | None = Field(
+        None, gt=0, description="Most that a device draws, by its data sheet."
+    )
+    mfu: float = Field(
+        0.3, gt=0, le=1, description="Share of the peak rate that a training reaches."
+    )
+    mfu_source: Literal["assumed", "piloted", "recorded"] = Field(
+        "assumed", description="Where `mfu` comes from."
+    )
+    overhead_gib: float = Field(
+        1.5, ge=0, description="Taken by a process before any tensor, and by fragments; assumed."
+    )
+    host_gib: float | None = Field(
+        None, gt=0, description="Memory of the host for each device; without it none is borrowed."
+    )
     citation: str = Field("", description="Data sheet.")
 
 

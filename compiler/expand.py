@@ -7,13 +7,15 @@ from typing import Any
 
 from compiler.confounds import confounds
 from compiler.entries import Corpus, Model, Task
+from compiler.fitting import described, machine_of
 from compiler.identity import slug
 from compiler.plan import Job, Plan, Run
 from compiler.resolve import CONTROL, Course, Goal, Reading, Resolved, Treatment, readings
 from compiler.rules import direct_holds_intermediate, is_same_task, is_self_pair, shared_text
 from compiler.settings import steps_of
 from compiler.stages import Stages
-from compiler.terms import UNTRAINED
+from compiler.terms import UNTRAINED, Phase
+from compiler.training import Training
 
 DIRECT = Treatment(CONTROL, "intermediate", ())
 """The control arm: nothing before the target's own training."""
@@ -43,6 +45,7 @@ class _Expansion:
     stages: Stages
     ranks: dict[str, tuple[int, int]] = field(default_factory=dict)
     flagged: dict[tuple[str, str], tuple[str, ...] | None] = field(default_factory=dict)
+    planned: dict[str, tuple[tuple[Phase, str], int | None]] = field(default_factory=dict)
 
     def plan(self) -> Plan:
         resolved, study = self.resolved, self.resolved.study
@@ -117,12 +120,14 @@ class _Expansion:
             words = (goal.trains[0].task, "step_matched", *tail)
             job = self._job_name(model, arm, goal, seed)
             start = self.stages.train(model, course, longer, seed, start, words, job)
+            self.planned[start] = (("target", course.name), steps)
         for number, course in enumerate(arm.courses):
             training = self.resolved.recipes[("intermediate", course.name, model.name)]
             before = tuple(f"after_{c.name}" for c in arm.courses[:number])
             placebo = ("placebo",) if course.shuffled else ()
             words = (course.name, *placebo, *before, *tail)
             start = self.stages.train(model, course, training, seed, start, words, job)
+            self.note(start, ("intermediate", course.name), training, course)
         job = self._job_name(model, arm, goal, seed)
         length = 0
         for number, task in enumerate(goal.trains):
@@ -132,6 +137,7 @@ class _Expansion:
             words = (task.task, *before, *after, *tail)
             course = Course(task.task, (task,))
             start = self.stages.train(model, course, training, seed, start, words, job)
+            self.note(start, ("target", task.task), training, course)
         words = (goal.task.task, *after, *tail)
         trained = None if start == pretrained else start
         if goal.task.kind in UNTRAINED:
@@ -143,6 +149,11 @@ class _Expansion:
             score = self.stages.evaluate(model, goal, length, trained, words, job)
         name = goal.task.task
         return Run(model.name, arm.name, name, seed, goal.languages, trained, score, marks)
+
+    def note(self, key: str, place: tuple[Phase, str], training: Training, course: Course) -> None:
+        """Keep how many steps a training stage has, once."""
+        if self.resolved.strategies and key not in self.planned:
+            self.planned[key] = (place, steps_of(training, course))
 
     def _pretrained(self, model: Model, seed: int) -> str | None:
         """Add the pretraining of a model from scratch; None for a checkpoint."""
@@ -175,19 +186,36 @@ class _Expansion:
         named = hardware.model_dump(exclude_none=True)
         named |= {"tracking": list(tracking)} if (tracking := self.resolved.study.tracking) else {}
         named |= {"trainings": self.stages.execution} if self.stages.execution else {}
+        named |= {"resources": self._resources()} if self.resolved.strategies else {}
         return {"threads": None} | named | {"device": kind, "device_name": hardware.device}
+
+    def _resources(self) -> dict[str, Any]:
+        """Return, by model, how it is trained and what that takes: what a plan shows of it."""
+        machine = machine_of(self.resolved.study, self.resolved.catalog)
+        assert machine is not None
+        steps: dict[str, list[tuple[tuple[Phase, str], int | None]]] = {}
+        for key, planned in self.planned.items():
+            steps.setdefault(self.stages.made[key].model, []).append(planned)
+        return {
+            model: described(choice, machine.device, steps.get(model, ()))
+            for model, choice in self.resolved.strategies.items()
+        }
 
     def _jobs(self) -> tuple[Job, ...]:
         result = []
         devices = self.resolved.study.hardware.devices_per_node
+        ways = {model: choice.way for model, choice in self.resolved.strategies.items()}
         for name, keys in self.stages.jobs.items():
             needs = {
                 self.stages.placed[upstream]
                 for key in keys
                 for upstream in self.stages.made[key].inputs.values()
             } - {name}
-            divided = any(self.stages.made[key].kind in DIVIDED for key in keys)
-            processes = devices if divided else 1
+            divided = [
+                s.model for s in map(self.stages.made.__getitem__, keys) if s.kind in DIVIDED
+            ]
+            each = [ways[model].devices if model in ways else devices for model in divided]
+            processes = max(each, default=1)
             result.append(Job(name, tuple(keys), tuple(sorted(needs)), processes))
         return tuple(sorted(result, key=lambda job: self.ranks[job.name]))
 

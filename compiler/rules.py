@@ -380,9 +380,6 @@ def _runnable(
         reasons: set[str] = {t.kind for t in arm.tasks if t.kind not in RUNNABLE}
         for reason in sorted(reasons):
             users.setdefault(reason, {})[arm.name] = None
-    if study.hardware.nodes * study.hardware.devices_per_node > 1:
-        what = "this version launches every job on one device: `nodes` and `devices_per_node` wait"
-        say("C211", what, "", ("hardware",))
     if study.evidence:
         say("C211", "this version's report does not show `evidence` yet", "", ("evidence",))
     for reason, names in users.items():

@@ -71,6 +71,16 @@ def settings(
     return result
 
 
+def of_recipe(
+    recipe: Changes, phase: Phase, name: str, model: Model, change: TrainingChange
+) -> Training:
+    """Return the settings of one training by a recipe alone, with a last change.
+
+    Raises ValueError when they contradict each other.
+    """
+    return _training([*_changes(recipe, phase, name, model), change])
+
+
 def steps_of(training: Training, course: Course) -> int | None:
     """Return the optimizer steps of a course; None when they depend on unknown rows or lengths.
 

@@ -297,6 +297,11 @@ class Study(Frozen):
     )
     analysis: Analysis = Field(Analysis(), description="What will be estimated, fixed beforehand.")
     hardware: Hardware = Field(Hardware(), description="Where and how it runs; in no key.")
+    allow: tuple[Literal["lora", "qlora"], ...] = Field(
+        (),
+        description="Tunings, in their order, that a size may get when it does not fit the devices "
+        "with all its weights trained. Part of its identity then.",
+    )
     tracking: tuple[Tracker, ...] = Field(
         (), description="Where trainings log their loss, by Accelerate; in no key."
     )

@@ -18,9 +18,15 @@ def refuse_unknown(plan: Plan) -> None:
     for stage in plan.stages.values():
         for reason in _lacks(plan, stage):
             lacking[reason] = lacking.get(reason, 0) + 1
-    nodes = int(plan.execution.get("nodes", 1))
-    if nodes > 1:
-        lacking[f"{nodes} machines for a job"] = len(plan.stages)
+    most = int(plan.execution.get("devices_per_node", 1))
+    beyond = sum(len(job.stages) for job in plan.jobs if job.processes > most)
+    if beyond:
+        lacking["several machines for a job"] = beyond
+    for model, takes in plan.execution.get("resources", {}).items():
+        if str(takes["strategy"]).startswith("fsdp2"):
+            count = sum(s.model == model and s.kind == "train" for s in plan.stages.values())
+            reason = f"`{takes['strategy']}`, a model divided among devices"
+            lacking[reason] = lacking.get(reason, 0) + count
     undivided = [x for x in plan.stages.values() if x.identity.get("kind") == "dual_encoder"]
     trained = sum(stage.kind == "train" for stage in undivided)
     if trained and any(job.processes > 1 for job in plan.jobs):

@@ -1,0 +1,200 @@
+"""Answers one question: on which devices, and how, does a model fit, and what does it take?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from compiler import scratch
+from compiler.catalog import Catalog
+from compiler.entries import Device, Family, Model
+from compiler.errors import EnvironmentUnready
+from compiler.fitting import described
+from compiler.resolve import Course
+from compiler.resources import Traced, key
+from compiler.settings import of_recipe, steps_of
+from compiler.strategy import Choice, Machine, Way, Work, attempt, shape_of
+from compiler.terms import Phase
+from compiler.training import TrainingChange
+from compiler.validate import suggest
+
+Tuning = Literal["full", "lora", "qlora"]
+TUNINGS: tuple[Tuning, ...] = ("full", "lora", "qlora")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A training, and the devices that there are for it."""
+
+    model: Model
+    machine: Machine
+    work: Work
+    tunings: tuple[Tuning, ...]
+
+
+def model_of(catalog: Catalog, name: str) -> tuple[str, Model]:
+    """Return a model of the catalog and its family: by its name, or as ``family:size``.
+
+    Raises EnvironmentUnready (E014) when there is none.
+    """
+    known: dict[str, tuple[str, Model]] = {}
+    for family in catalog.families.values():
+        for member in scratch.members(family):
+            known[member.name] = known[f"{family.family}:{member.size}"] = (family.family, member)
+    if name not in known:
+        raise _unknown("model", name, known)
+    return known[name]
+
+
+def family_of(catalog: Catalog, name: str) -> Family:
+    """Return a family of the catalog that can be traced; raises EnvironmentUnready (E014)."""
+    if name not in catalog.families:
+        raise _unknown("model family", name, catalog.families)
+    family = catalog.families[name]
+    if not any(member.architecture for member in scratch.members(family)):
+        hint = "give its members an `architecture`: the Transformers configuration"
+        raise EnvironmentUnready("E014", f"`{name}` has no architecture to trace", hint=hint)
+    return family
+
+
+def device_of(catalog: Catalog, name: str) -> Device:
+    """Return a device of the catalog; raises EnvironmentUnready (E014)."""
+    if name not in catalog.devices:
+        raise _unknown("device", name, catalog.devices)
+    return catalog.devices[name]
+
+
+def work_of(
+    catalog: Catalog,
+    model: Model,
+    traced: Traced,
+    task: str,
+    recipe: str,
+    phase: Phase,
+    change: TrainingChange,
+) -> Work:
+    """Return a task's training by a recipe of the catalog, and what is changed of it.
+
+    Raises EnvironmentUnready (E014) for a task or recipe that is none.
+    """
+    if task not in catalog.tasks:
+        raise _unknown("task", task, catalog.tasks)
+    if recipe not in catalog.recipes:
+        raise _unknown("recipe", recipe, catalog.recipes)
+    try:
+        training = of_recipe(catalog.recipes[recipe], phase, task, model, change)
+    except ValueError as error:
+        what = f"the recipe `{recipe}` for `{task}` {error}"
+        raise EnvironmentUnready("E014", what, hint="choose another --recipe or --phase") from error
+    entry = catalog.tasks[task]
+    shape = shape_of((entry,), training, traced, replay=False)
+    steps = steps_of(training, Course(task, (entry,)))
+    return Work(task, shape, training, steps, entry.kind != "dual_encoder")
+
+
+def answers(question: Question, traced: Traced) -> Iterator[tuple[Tuning, Choice]]:
+    """Yield every way to train, the least intrusive first, on the fewest devices that do.
+
+    A way that does not do on any number of the devices is yielded with all of them.
+    """
+    machine = question.machine
+    for tuning in question.tunings:
+        model = question.model.tuned(None if tuning == question.model.tuning else tuning, None)
+        work = question.work
+        if key(machine.device.kind, work.training.precision, tuning) not in traced.traces:
+            continue
+        for kind in _kinds(machine):
+            tried = None
+            for way in kind:
+                tried = attempt(model, traced, {("target", work.name): work}, machine, way)
+                if tried.possible:
+                    break
+            if tried is not None:
+                yield tuning, tried
+
+
+def _kinds(machine: Machine) -> Iterator[list[Way]]:
+    """Yield the ways to train, each on ever more devices."""
+    counts = [2**n for n in range(1, 13) if 2**n < machine.all] + [machine.all]
+    several = [count for count in counts if count > 1]
+    yield [Way("one device", 1)]
+    yield [Way("one device", 1, checkpointing=True)]
+    if machine.all > 1:
+        yield [Way("ddp", machine.all)]
+        yield [Way("ddp", machine.all, checkpointing=True)]
+    if machine.device.kind == "cpu" or not several:
+        return
+    yield [Way("fsdp2", count, sharded=True) for count in several]
+    yield [Way("fsdp2", count, sharded=True, checkpointing=True) for count in several]
+    yield [Way("fsdp2", c, sharded=True, checkpointing=True, offload=True) for c in several]
+
+
+def rows(question: Question, traced: Traced) -> list[dict[str, Any]]:
+    """Return the answers as JSON can hold them; the first that fits is the one to take."""
+    found = []
+    for tuning, choice in answers(question, traced):
+        work = question.work
+        said = described(choice, question.machine.device, [(("target", work.name), work.steps)])
+        del said["rejected"]
+        found.append({"tuning": tuning, "fits": choice.possible, **said})
+    return found
+
+
+def view(question: Question, traced: Traced) -> RenderableType:
+    """Return the answers as a table, and the one to take with its reason in words."""
+    found = rows(question, traced)
+    work, machine = question.work, question.machine
+    training = work.training
+    steps = "steps not known" if work.steps is None else f"{work.steps:,} steps"
+    title = (
+        f"{question.model.name}, {work.name}: {steps} of {work.batch} x {training.max_length}, "
+        f"{training.precision}, on {machine.device.device}"
+    )
+    table = Table(title=title, box=box.SIMPLE, title_justify="left")
+    for name in ("tuning", "strategy"):
+        table.add_column(name)
+    for name in ("devices", "micro x acc.", "GiB", "fits", "hours", "device hours", "kWh"):
+        table.add_column(name, justify="right")
+    priced = machine.device.price_per_hour is not None
+    if priced:
+        table.add_column("price", justify="right")
+    for row in found:
+        hours = row.get("device_hours")
+        table.add_row(
+            row["tuning"],
+            row["strategy"],
+            str(row["devices"]),
+            f"{row['micro_batch']} x {row['accumulation']}",
+            f"{row['memory_gib']:.1f} of {row['capacity_gib']:.1f}",
+            "yes" if row["fits"] else "no",
+            "?" if hours is None else f"{hours / row['devices']:,.1f}",
+            "?" if hours is None else f"{hours:,.1f}",
+            f"{row.get('kwh', 0):,.1f}" if "kwh" in row else "?",
+            *([f"{row['price']:,.0f}" if "price" in row else "?"] if priced else []),
+        )
+    return Group(table, Text(_conclusion(question, found)))
+
+
+def _conclusion(question: Question, found: Sequence[Mapping[str, Any]]) -> str:
+    name, device = question.model.name, question.machine.device
+    taken = next((row for row in found if row["fits"]), None)
+    if taken is None:
+        return f"{name} does not fit {question.machine.all} {device.device} in any of these ways."
+    parts = ", ".join(f"{what} {size:.1f}" for what, size in taken["parts_gib"].items())
+    more = "" if taken["tuning"] == "full" else f" tuned by {taken['tuning']}"
+    return (
+        f"{name}{more}: {taken['strategy']} on {taken['devices']} {device.device}, "
+        f"{taken['memory_gib']:.1f} of {taken['capacity_gib']:.1f} GiB ({parts}).\n"
+        f"Memory is {taken['source'].replace('; ', '; hours are at most, at ')}, "
+        "every text at full length."
+    )
+
+
+def _unknown(kind: str, name: str, known: Mapping[str, Any]) -> EnvironmentUnready:
+    return EnvironmentUnready("E014", f"there is no {kind} `{name}`", hint=suggest(name, known))

@@ -1,0 +1,34 @@
+"""Reads from a store what trainings really took, in place of what was estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from compiler.plan import Plan
+from runtime.store import Store
+
+
+def recorded(store: Store, plan: Plan, states: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return by model the device hours of all its trainings, as far as every kind was recorded.
+
+    A training counts as what those of the same task, phase and settings took on the mean, which are
+    in the store; a model of which one kind of training never ran is left out.
+    """
+    took: dict[tuple[str, str, str], list[float]] = {}
+    wanted: dict[str, list[tuple[str, str, str]]] = {}
+    for key, stage in plan.stages.items():
+        if stage.kind != "train" or stage.model not in plan.execution.get("resources", {}):
+            continue
+        kind = (stage.model, stage.task, str(stage.identity.get("training")))
+        wanted.setdefault(stage.model, []).append(kind)
+        if states.get(key) == "done" and (record := store.record(key)) is not None:
+            processes = record.provenance.get("accelerator", {}).get("processes", 1)
+            seconds = float(record.result["training_seconds"]) * int(processes)
+            took.setdefault(kind, []).append(seconds)
+    found = {}
+    for model, kinds in wanted.items():
+        if all(kind in took for kind in kinds):
+            total = sum(sum(took[kind]) / len(took[kind]) for kind in kinds)
+            found[model] = {"device_hours": total / 3600}
+    return found
