@@ -172,7 +172,8 @@ def plan_view(
 ) -> RenderableType:
     """Return the plan as tables: the design, the stages, and what to know before launch.
 
-    ``outlook`` is the slope that it can be expected to detect; ``takes`` says of models what was recorded of the time that they take.
+    ``outlook`` is the slope that it can be expected to detect; ``takes`` says of models what was
+    recorded of the time that they take.
     """
     targets = list(dict.fromkeys(run.target for run in plan.runs))
     design = Table(title=f"{plan.name}: arms", box=box.SIMPLE, title_justify="left")

@@ -183,7 +183,9 @@ class _Expansion:
         hardware = self.resolved.study.hardware
         entry = self.resolved.catalog.devices.get(hardware.device)
         kind = entry.kind if entry and hardware.device not in ("cpu", "cuda") else hardware.device
-        named = hardware.model_dump(exclude_none=True)
+        named = hardware.model_dump(exclude_none=True, exclude={"slurm"})
+        if hardware.slurm is not None:
+            named["slurm"] = hardware.slurm.model_dump(mode="json", exclude_unset=True)
         named |= {"tracking": list(tracking)} if (tracking := self.resolved.study.tracking) else {}
         named |= {"trainings": self.stages.execution} if self.stages.execution else {}
         named |= {"resources": self._resources()} if self.resolved.strategies else {}
@@ -203,7 +205,8 @@ class _Expansion:
 
     def _jobs(self) -> tuple[Job, ...]:
         result = []
-        devices = self.resolved.study.hardware.devices_per_node
+        hardware = self.resolved.study.hardware
+        devices = hardware.nodes * hardware.devices_per_node
         ways = {model: choice.way for model, choice in self.resolved.strategies.items()}
         for name, keys in self.stages.jobs.items():
             needs = {

@@ -329,6 +329,23 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "the commits of 2 of 3 repositories could not be found",
         "Lock once with a network; a cache that has loaded them before does too.",
     ),
+    "E050": (
+        "sbatch cannot be started",
+        "Run it where Slurm's commands are, on a login node; `squeue` says if Slurm is up.",
+    ),
+    "E051": (
+        "Slurm did not take the jobs: Invalid account or account/partition combination",
+        "Mend the cluster's settings; what was submitted is kept, and found again.",
+    ),
+    "E052": ("there is no such file", "Name a YAML file with settings such as `partition: gpu`."),
+    "E053": (
+        "Slurm would not take 1 of the arrays",
+        "Ask for what the cluster has: `hardware` in the study, or the cluster's settings.",
+    ),
+    "E054": (
+        "Accelerate does not read the launch as it was planned",
+        "Install the version of Accelerate that requirements.lock names.",
+    ),
     "R001": ("a record cannot be read", "Delete its folder; the stage will run again."),
     "R002": ("not a stage or part name: '../x'", "Use the keys that `plan.json` lists."),
     "R003": (

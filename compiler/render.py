@@ -10,13 +10,16 @@ import re
 import shlex
 import socket
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import jinja2
 
+from compiler.arrays import FEW, Array, Arrays, arrays, indices
 from compiler.errors import EnvironmentUnready
 from compiler.plan import Plan
+from compiler.shape import layer, shape
+from compiler.site import Site
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}\Z")
 
@@ -27,11 +30,13 @@ def templates_folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parent.parent / "templates"
 
 
-def render(plan: Plan) -> dict[str, str]:
+def render(plan: Plan, site: Site | None = None) -> dict[str, str]:
     """Return what a plan becomes: file name under ``build/<study>/`` -> text.
 
-    The texts depend on the plan alone; the paths of this machine go to ``env.sh`` (`machine`).
+    The texts depend on the plan alone, and on what a cluster wants to be told; the paths of this
+    machine go to ``env.sh`` (`machine`).
     """
+    site = site or Site.model_validate(plan.execution.get("slurm", {}))
     environment = _environment()
     launch = environment.get_template("launch.sh.j2")
     config = environment.get_template("accelerate.yaml.j2")
@@ -44,12 +49,70 @@ def render(plan: Plan) -> dict[str, str]:
         files[f"launch/{job.name}.sh"] = launch.render(
             study=plan.name,
             job=job,
+            shape=shape(plan, job, site),
             cpu=cpu,
             threads=threads,
             environment=[*exported, ("TOKENIZERS_PARALLELISM", "false")],
         )
-        files[f"accelerate/{job.name}.yaml"] = config.render(job=job, cpu=cpu)
+        files[f"accelerate/{job.name}.yaml"] = config.render(
+            job=job, cpu=cpu, shape=shape(plan, job, site), layer=layer(plan, job)
+        )
+    return files | _slurm(plan, site, environment)
+
+
+def _slurm(plan: Plan, site: Site, environment: jinja2.Environment) -> dict[str, str]:
+    """Return a batch file for each array of jobs, and a script that submits them all."""
+    grouped = arrays(plan, site)
+    template = environment.get_template("array.sbatch.j2")
+    named = {name: getattr(site, name) for name in ("partition", "account", "qos", "constraint")}
+    exported = site.environment | ({"HF_HUB_OFFLINE": "1"} if site.offline else {})
+    files = {}
+    for array in grouped.made:
+        per_process = site.cpus_per_device
+        if per_process is None and array.shape.device == "cpu":
+            per_process = int(plan.execution.get("threads") or 1)
+        files[f"slurm/{array.name}.sbatch"] = template.render(
+            study=plan.name,
+            array=array,
+            site=site,
+            cpus=per_process and per_process * array.shape.per_node,
+            options=[*((k, v) for k, v in named.items() if v), *site.options.items()],
+            exported=exported.items(),
+        )
+    files["submit.sh"] = environment.get_template("submit.sh.j2").render(
+        study=plan.name,
+        jobs=len(plan.jobs),
+        arrays=[_submitted(grouped, array, site) for array in grouped.made],
+    )
     return files
+
+
+def _submitted(grouped: Arrays, array: Array, site: Site) -> dict[str, object]:
+    """Return what `submit.sh` says of an array: ids of others stand in variables."""
+    numbers = {other.name: f"a{number}" for number, other in enumerate(grouped.made)}
+    sizes = {other.name: len(other.jobs) for other in grouped.made}
+    needs: dict[tuple[str, str, int | None], None] = {}
+    by_array: dict[tuple[str, str], list[int]] = {}
+    for need in array.needs:
+        name, index = grouped.places[need.job]
+        by_array.setdefault((need.kind, name), []).append(index)
+    for (kind, name), places in by_array.items():
+        whole = len(places) == sizes[name] or (kind == "afterany" and len(places) > FEW)
+        chosen: list[int | None] = [None] if whole else [*places]
+        needs |= {(kind, numbers[name], place): None for place in chosen}
+    if array.paired:
+        needs[("aftercorr", numbers[array.paired], None)] = None
+    return {
+        "array": array,
+        "variable": numbers[array.name],
+        "indices": limited(array.jobs, site),
+        "needs": list(needs),
+    }
+
+
+def limited(numbers: Iterable[int], site: Site) -> str:
+    """Write what `sbatch --array` is given: indices, and how many of them may run at a time."""
+    return indices(numbers) + (f"%{site.at_once}" if site.at_once else "")
 
 
 def machine(python: str, store: Path, folder: Path) -> str:
@@ -104,7 +167,8 @@ def write(files: Mapping[str, str], folder: Path) -> list[Path]:
             if name.endswith(".sh"):
                 path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP)
             written.append(path)
-        for kind in ("launch", "accelerate"):
+        (folder / "logs" / "slurm").mkdir(parents=True, exist_ok=True)
+        for kind in ("launch", "accelerate", "slurm"):
             for path in sorted((folder / kind).glob("*")):
                 if f"{kind}/{path.name}" not in files:
                     path.unlink()
@@ -162,10 +226,4 @@ def _environment() -> jinja2.Environment:
         autoescape=False,  # shell and YAML: every value is quoted by `quote` instead
     )
     environment.filters["quote"] = lambda value: shlex.quote(str(value))
-    environment.filters["quoted_default"] = _quoted_default
     return environment
-
-
-def _quoted_default(value: str) -> str:
-    """Quote a value for the default of a parameter expansion inside double quotes."""
-    return re.sub(r'([\\"$`}])', r"\\\1", value)

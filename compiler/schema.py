@@ -11,6 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 from compiler.catalog import Catalog, Languages
 from compiler.entries import Benchmark, Corpus, Device, Family, Task
 from compiler.plan import SCHEMA, Plan
+from compiler.site import Site
 from compiler.study import Study
 from compiler.training import Recipe
 
@@ -26,11 +27,14 @@ MODELS: dict[str, type[BaseModel]] = {
     "recipe": Recipe,
     "device": Device,
     "languages": Languages,
+    "cluster": Site,
 }
 KINDS = (*MODELS, "plan")
 
 UNITS = {
     "alpha": "none",
+    "array": "jobs",
+    "at_once": "jobs",
     "average": "dev scores",
     "bandwidth_gb_s": "GB/s",
     "batch": "examples",
@@ -42,6 +46,7 @@ UNITS = {
     "choices": "options",
     "clip": "L2 norm",
     "counts": "rows",
+    "cpus_per_device": "CPUs",
     "devices_per_node": "devices",
     "dropout": "share, 0 to 1",
     "epochs": "passes over the training set",
@@ -50,6 +55,7 @@ UNITS = {
     "exponent": "none",
     "freeze_backbone_steps": "optimizer steps",
     "freeze_layers": "layers",
+    "headroom": "times the estimate",
     "label_base": "none",
     "layers": "layers",
     "host_gib": "GiB for each device",
@@ -60,14 +66,19 @@ UNITS = {
     "memory_gib": "GiB",
     "mfu": "share, 0 to 1",
     "micro_batch": "examples",
+    "minutes": "minutes",
+    "most_minutes": "minutes",
     "nodes": "machines",
+    "notice_seconds": "seconds",
     "non_embedding": "parameters",
     "overhead_gib": "GiB",
     "parallel": "jobs",
     "patience": "dev scores",
+    "poll_seconds": "seconds",
     "price_per_hour": "your currency per device and hour",
     "rank": "dimensions",
     "rate": "share of the steps, 0 to 1",
+    "requeues": "none",
     "rows": "rows",
     "seeds": "none",
     "steps": "optimizer steps",

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from compiler.data import Part
 from compiler.entries import Adapter, Model, refuse_adapter, refuse_without_origin
 from compiler.pretraining import Pretraining
+from compiler.site import Site
 from compiler.terms import Frozen, Language, Name, StudyName, Tracker
 from compiler.training import Changes
 
@@ -214,6 +215,9 @@ class Hardware(Frozen):
         None,
         gt=0,
         description="Time between the checkpoints that a training goes on from; default: 10.",
+    )
+    slurm: Site | None = Field(
+        None, description="What a Slurm cluster wants to be told; a user's own file is put over it."
     )
 
 

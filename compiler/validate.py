@@ -162,6 +162,14 @@ def _name_words(pattern: str, value: str) -> tuple[str, str]:
         near = "-".join([head.lower(), *tail])
         hint = f"did you mean `{near}`?" if re.search(pattern, near) else "such as `en` or `de`"
         return f"{_quoted(value)} is not a language code", hint
+    if ",199}" in pattern:
+        return (
+            f"{_quoted(value)} is not a word that a batch file can hold as it is",
+            "use letters, digits and `_ . , : = @ + / -`; start with a letter or digit",
+        )
+    if ",99}" in pattern or ",39}" in pattern:
+        kind = "a variable" if "_0-9]" in pattern or "9_]" in pattern else "an option of sbatch"
+        return f"{_quoted(value)} is not the name of {kind}", ""
     small = "A-Z" not in pattern
     return (
         f"{_quoted(value)} is not a name that files and scripts can bear",

@@ -6,10 +6,11 @@ import importlib.util
 
 from compiler.errors import EnvironmentUnready
 from compiler.plan import Plan, Stage
+from compiler.shape import shape
 
 
-def refuse_unknown(plan: Plan) -> None:
-    """Raise EnvironmentUnready (E010) when a plan has stages that cannot be run here.
+def refuse_unknown(plan: Plan, engine: str = "local") -> None:
+    """Raise EnvironmentUnready (E010) when a plan has stages that cannot be run by an engine.
 
     Such plans can be checked, shown, compared and compiled; running half of one would leave cells
     missing without a reason that the study could mend.
@@ -18,10 +19,11 @@ def refuse_unknown(plan: Plan) -> None:
     for stage in plan.stages.values():
         for reason in _lacks(plan, stage):
             lacking[reason] = lacking.get(reason, 0) + 1
-    most = int(plan.execution.get("devices_per_node", 1))
-    beyond = sum(len(job.stages) for job in plan.jobs if job.processes > most)
-    if beyond:
-        lacking["several machines for a job"] = beyond
+    for job in plan.jobs:
+        nodes = shape(plan, job).nodes
+        if nodes > 1 and engine == "local":
+            reason = f"{nodes} machines for a job without `--engine slurm`"
+            lacking[reason] = lacking.get(reason, 0) + len(job.stages)
     for model, takes in plan.execution.get("resources", {}).items():
         if str(takes["strategy"]).startswith("fsdp2"):
             count = sum(s.model == model and s.kind == "train" for s in plan.stages.values())

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from compiler.identity import digest
 from compiler.render import atomic_write, host
+from runtime import leave
 from runtime.store import sha256, sync
 
 SCHEMA = "stiltscale/checkpoint/1"
@@ -53,8 +54,11 @@ class Checkpoints:
         return self.root / "checkpoints" / self.key
 
     def due(self) -> bool:
-        """Tell whether the latest checkpoint, or the start, is long enough ago."""
-        return time.monotonic() - self._saved >= 60 * self.minutes
+        """Tell whether the latest checkpoint, or the start, is long enough ago.
+
+        It is too when the process is asked to leave its machine.
+        """
+        return leave.asked() or time.monotonic() - self._saved >= 60 * self.minutes
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Keep the state after a step, and drop all but the last few.
@@ -78,6 +82,7 @@ class Checkpoints:
         for old in self._found()[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
         self._saved = time.monotonic()
+        leave.saved()
 
     def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return the tensors, on the CPU, and the state of the last sound checkpoint.

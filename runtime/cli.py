@@ -27,6 +27,9 @@ Study = Annotated[Path, typer.Argument(help="The study file (YAML).", show_defau
 Build = Annotated[Path, typer.Option(help="Folder of the output.")]
 StoreAt = Annotated[Path | None, typer.Option("--store", help="Default: BUILD/store.")]
 CatalogAt = Annotated[Path | None, typer.Option("--catalog", help="A folder of your own entries.")]
+ClusterAt = Annotated[
+    Path | None, typer.Option("--cluster", help="Settings of the cluster (YAML), over the study's.")
+]
 TableOrJson = Annotated[Literal["table", "json"], typer.Option("--format", help="How to write it.")]
 
 
@@ -254,18 +257,22 @@ def benchmarks(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
 
 @app.command(name="compile")
 @_verb
-def compile_(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
+def compile_(
+    study: Study, build: Build = Path("build"), store: StoreAt = None, cluster: ClusterAt = None
+) -> int:
     """Write plan.json, the launch scripts and their Accelerate configurations."""
     from compiler.render import alone
-    from runtime import conduct
+    from runtime import conduct, launches
 
     made = conduct.expanded(study)
     folder = conduct.output_folder(made, build, store)
     with alone(folder):
-        conduct.write_output(made, folder, build, store)
+        conduct.write_output(made, folder, build, store, conduct.site_of(made, cluster))
+        launches.verify(made, folder)
     _console().print(
         f"{len(made.stages)} stages in {len(made.jobs)} jobs: {folder / 'plan.json'}\n"
-        f"run them with `stiltscale run {study}`, or by hand: bash {folder}/launch/<job>.sh",
+        f"run them with `stiltscale run {study}`, or by hand: bash {folder}/launch/<job>.sh;\n"
+        f"on Slurm with `--engine slurm`, or by hand: bash {folder}/submit.sh",
         soft_wrap=True,
         markup=False,
         highlight=False,
@@ -282,8 +289,18 @@ def run(
     parallel: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time; default: the study's.")
     ] = None,
+    engine: Annotated[
+        Literal["local", "slurm"], typer.Option(help="This machine, or a cluster's queue.")
+    ] = "local",
+    cluster: ClusterAt = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only ask Slurm whether it would take every script.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Submit to Slurm, and do not wait.")
+    ] = False,
 ) -> int:
-    """Compile and run what is missing, here; then write the report."""
+    """Compile and run what is missing, here or on Slurm; then write the report."""
     import signal
 
     from compiler.render import alone
@@ -294,11 +311,55 @@ def run(
     for number in STOPPING:  # jobs are asked to stop as by Ctrl-C
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
+    if engine == "local" and (cluster or dry_run or detach):
+        raise typer.BadParameter("--cluster, --dry-run and --detach go with --engine slurm")
+    if engine == "slurm" and parallel:
+        raise typer.BadParameter("--parallel is for this machine; a cluster's file has `at_once`")
     made = conduct.expanded(study)
-    refuse_unknown(made)
+    if not dry_run:
+        refuse_unknown(made, engine)
     folder = conduct.output_folder(made, build, store)
     with alone(folder):
+        if engine == "slurm":
+            site = conduct.site_of(made, cluster)
+            if dry_run:
+                conduct.rehearse(made, folder, build, store, site, _console())
+                return 0
+            try:
+                conduct.on_cluster(made, folder, study, build, store, site, detach, _console())
+            except KeyboardInterrupt:
+                _console(stderr=True).print(
+                    "Slurm goes on with the jobs. Run the same command to follow them; "
+                    "`stiltscale cancel` ends them."
+                )
+                return 130
+            return 0
         conduct.conduct(made, folder, study, build, store, parallel, _console())
+    return 0
+
+
+@app.command()
+@_verb
+def status(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
+    """Say how far a study is, from anywhere that sees its store: stages, and jobs on Slurm."""
+    from runtime import conduct
+    from runtime.store import Store
+
+    made = conduct.plan_to_report(study, build)
+    conduct.standing(made, Store((store or build / "store").resolve()), _whole_lines())
+    return 0
+
+
+@app.command()
+@_verb
+def cancel(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
+    """End a study's jobs on Slurm; what is finished is kept, and trainings save themselves."""
+    from runtime import cluster, conduct
+    from runtime.store import Store
+
+    made = conduct.plan_to_report(study, build)
+    ended = cluster.cancel(made, Store((store or build / "store").resolve()))
+    typer.echo(f"{ended} jobs cancelled")
     return 0
 
 
@@ -562,7 +623,8 @@ def schema(
     kind: Annotated[
         str,
         typer.Argument(
-            help="study, task, corpus, family, benchmark, recipe, device, languages or plan.",
+            help="study, task, corpus, family, benchmark, recipe, device, languages, cluster "
+            "or plan.",
         ),
     ] = "study",
     write: Annotated[

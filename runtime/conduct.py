@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -18,9 +21,10 @@ from compiler.plan import Plan, load
 from compiler.planning import Noise
 from compiler.prospects import Prospects, piloted, prospects
 from compiler.render import machine, render, write
+from compiler.site import Site, cluster_file
 from compiler.source import read
 from compiler.validate import validate
-from runtime import hub, progress, scheduler
+from runtime import cluster, hub, launches, progress, scheduler
 from runtime.store import Store, status, sweep
 
 
@@ -61,10 +65,107 @@ def study_or_plan(path: Path) -> Plan:
     return load(path) if path.suffix == ".json" else expanded(path, installed=False)
 
 
-def write_output(made: Plan, folder: Path, build: Path, store: Path | None) -> None:
+def write_output(
+    made: Plan, folder: Path, build: Path, store: Path | None, site: Site | None = None
+) -> None:
     """Write the plan, the launch scripts and where this machine keeps its Python and store."""
     at = (store or build / "store").resolve()
-    write(render(made) | {"env.sh": machine(sys.executable, at, folder)}, folder)
+    write(render(made, site) | {"env.sh": machine(sys.executable, at, folder)}, folder)
+
+
+def site_of(made: Plan, file: Path | None) -> Site:
+    """Return what the cluster wants to be told: by a file, over what the study says.
+
+    Without a file, the user's own is taken if there is one. Raises StudyInvalid with its findings.
+    """
+    own = cluster_file(dict(os.environ))
+    if file is not None and not file.is_file():
+        hint = "name a YAML file of settings such as `partition: gpu`"
+        raise EnvironmentUnready("E052", "there is no such file", where=str(file), hint=hint)
+    study = Site.model_validate(made.execution.get("slurm", {}))
+    chosen = file or (own if own.is_file() else None)
+    return validate(read(chosen), Site).over(study) if chosen else study
+
+
+def on_cluster(
+    made: Plan,
+    folder: Path,
+    study: Path,
+    build: Path,
+    store: Path | None,
+    site: Site,
+    detach: bool,
+    console: Console,
+) -> None:
+    """Submit what is missing of a plan to Slurm, follow it, and write the report.
+
+    Raises StagesFailed when some stages are not done, after the report.
+    """
+    write_output(made, folder, build, store, site)
+    launches.verify(made, folder)
+    kept = Store((store or build / "store").resolve())
+    kept.prepare()
+    sweep(kept)
+    codes: dict[str, str] = {}
+    if scheduler.unfinished(made, kept):
+        jobs, sent, there = cluster.submit(made, folder, kept, site)
+        console.print(
+            f"{made.name}: {jobs} jobs submitted in {sent} arrays, {there} were there already",
+            highlight=False,
+        )
+        if detach:
+            return
+        with progress.view(console) as tell:
+            codes = cluster.follow(made, kept, site, tell)
+    else:
+        console.print(f"{made.name}: all {len(made.stages)} stages are done, nothing to run")
+    _finish(made, kept, folder, study, codes, console)
+
+
+def rehearse(
+    made: Plan, folder: Path, build: Path, store: Path | None, site: Site, console: Console
+) -> None:
+    """Have Accelerate and Slurm check every script; nothing is submitted.
+
+    Raises EnvironmentUnready (E053) with what Slurm says of those that it would not take.
+    """
+    write_output(made, folder, build, store, site)
+    shapes = launches.verify(made, folder)
+    lines = []
+    for array, refusal, reading in cluster.rehearse(made, folder, site):
+        if refusal:
+            lines.append(f"  {array.name}: {reading or 'for a reason that we cannot see'}")
+            lines.append(f"    Slurm says: {refusal}")
+        else:
+            console.print(f"{array.name}: {len(array.jobs)} jobs, accepted", highlight=False)
+    if lines:
+        raise EnvironmentUnready(
+            "E053",
+            "\n".join([f"Slurm would not take {len(lines) // 2} of the arrays", *lines]),
+            where=str(folder / "slurm"),
+            hint="change `hardware` in the study or the cluster's settings (`--cluster`)",
+        )
+    console.print(f"{shapes} kinds of launch read by Accelerate, nothing submitted")
+
+
+def standing(made: Plan, store: Store, console: Console) -> None:
+    """Show how far a study is: its stages by the store, its jobs by Slurm."""
+    found = Counter(status(store, made).values())
+    words = ", ".join(f"{count} {state}" for state, count in found.most_common())
+    console.print(f"{made.name}: {len(made.stages)} stages: {words}", highlight=False)
+    jobs, asked = cluster.states(made, store)
+    if not jobs:
+        console.print("no job of it was submitted to Slurm")
+        return
+    source = "Slurm says" if asked else "Slurm does not answer; the jobs wrote of themselves"
+    console.print(f"{len(jobs)} of {len(made.jobs)} jobs were submitted; {source}:")
+    for state, count in Counter(jobs.values()).most_common():
+        names = [name for name, how in jobs.items() if how == state][:3]
+        more = ", ..." if count > 3 else ""
+        console.print(
+            f"  {count:>6} {state}: {', '.join(names)}{more}",
+            soft_wrap=True, markup=False, highlight=False,
+        )  # fmt: skip
 
 
 def conduct(
@@ -93,6 +194,18 @@ def conduct(
             codes = scheduler.run(made, folder, kept, at_once, tell)
     else:
         console.print(f"{made.name}: all {len(made.stages)} stages are done, nothing to run")
+    _finish(made, kept, folder, study, codes, console)
+
+
+def _finish(
+    made: Plan,
+    kept: Store,
+    folder: Path,
+    study: Path,
+    codes: Mapping[str, int | str],
+    console: Console,
+) -> None:
+    """Write the report of what there is; raise StagesFailed when some stages are not done."""
     states = status(kept, made)
     bad = any(state != "done" for state in states.values())
     try:
@@ -181,7 +294,9 @@ def own_catalog(study: Path) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def failures(made: Plan, store: Store, states: dict[str, str], codes: dict[str, int]) -> str:
+def failures(
+    made: Plan, store: Store, states: dict[str, str], codes: Mapping[str, int | str]
+) -> str:
     """Say which stages failed and why, and which jobs ended without a word."""
     failed = [key for key, state in states.items() if state == "failed"]
     others = sum(state not in ("done", "failed") for state in states.values())
@@ -201,7 +316,7 @@ def failures(made: Plan, store: Store, states: dict[str, str], codes: dict[str, 
     return "\n".join(lines)
 
 
-def died(made: Plan, states: dict[str, str], codes: dict[str, int]) -> dict[str, str]:
+def died(made: Plan, states: dict[str, str], codes: Mapping[str, int | str]) -> dict[str, str]:
     """Name the jobs that ended without a word: they failed, and left a stage that could have run.
 
     A job whose inputs failed elsewhere leaves only stages that could not have run.
@@ -213,5 +328,7 @@ def died(made: Plan, states: dict[str, str], codes: dict[str, int]) -> dict[str,
             continue
         open_ = [stage for stage in stages if states[stage.key] != "done"]
         if any(all(states[up] == "done" for up in stage.inputs.values()) for stage in open_):
-            found[job.name] = f"exit code {codes[job.name]} [{scheduler.log_of(job.name)}]"
+            code = codes[job.name]
+            how = code if isinstance(code, str) else f"exit code {code}"
+            found[job.name] = f"{how} [{scheduler.log_of(job.name)}]"
     return found

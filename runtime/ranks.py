@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -58,6 +59,15 @@ class Ranks:
         except RuntimeError:  # torch.distributed.DistStoreError: nobody came
             return False
         return len({self.store.get(name) for name in names}) == 1
+
+    def part(self) -> None:
+        """End the talk: the main process, which keeps the words, waits until all have read them."""
+        names = [f"parted/{rank}" for rank in range(1, self.accelerator.num_processes)]
+        if not self.accelerator.is_main_process:
+            self.store.set(names[self.accelerator.process_index - 1], "")
+            return
+        with contextlib.suppress(RuntimeError):  # one that is gone reads nothing any more
+            self.store.wait(names, BRIEF)
 
 
 def connect(accelerator: Accelerator) -> Ranks:

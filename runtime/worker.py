@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from compiler.errors import PlanInvalid, StiltscaleError, StoreDamaged
 from compiler.plan import Plan, Stage, load
+from runtime import leave
 from runtime.inputs import needs
 from runtime.lease import Lease, born
 from runtime.lineage import roots
@@ -31,6 +32,10 @@ Say = Callable[[str], None]
 
 LOOK = 1.0
 """Seconds between two looks at whether the run that started this job is still there."""
+
+
+PARTING = 20.0
+"""Seconds that a process of a job that another one leads stays when it is asked to leave."""
 
 
 COMPUTING = timedelta(hours=2)
@@ -129,7 +134,8 @@ class Worker:
                 time.sleep(1.0)
         if self.ranks is not None and not self.parted:
             self.ranks.lead(None)
-            self.ranks.together(failed=False)  # what they talk by goes with this process
+            self.ranks.together(failed=False)
+            self.ranks.part()  # what they talk by goes with this process
         bad = sum(outcome in ("failed", "blocked") for outcome in outcomes.values())
         return 3 if bad else 0
 
@@ -153,6 +159,7 @@ class Worker:
             if not self.ranks.together(failed):
                 return 1
         self.ranks.together(failed=False)
+        self.ranks.part()
         return 0
 
     def guarded(self, stage: Stage) -> Outcome:
@@ -214,7 +221,7 @@ class Worker:
                 lease.tell(**progress)
                 log(progress)
 
-            with interruptible(), self.joined(stage, part):
+            with interruptible(), leave.keeping(stage.kind == "train"), self.joined(stage, part):
                 result = self.module(stage).run(self.session, stage, part, folder, tell)
             if result.get("english_dev"):
                 log({"step": result["steps"], "english_dev": result["english_dev"]["value"]})
@@ -359,6 +366,11 @@ def listen() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
+    place = os.environ.get("STILTSCALE_LEAVE")
+    if place:  # whatever started this process heeds no signal, and we do
+        signal.signal(signal.SIGTERM, _leave)
+        signal.signal(signal.SIGUSR1, _leave)
+        threading.Thread(target=_await, args=(Path(place),), daemon=True).start()
     pid, _, start = os.environ.get("STILTSCALE_SCHEDULER", "").partition(":")
     if pid.isdigit():
         threading.Thread(target=_watch, args=(int(pid), start), daemon=True).start()
@@ -366,7 +378,7 @@ def listen() -> None:
 
 def check() -> None:
     """Raise Stopped when this process was asked to stop."""
-    if _asked.is_set():
+    if _asked.is_set() or (leave.due() and not _follows()):
         raise Stopped
 
 
@@ -391,6 +403,27 @@ def _watch(pid: int, start: str) -> None:
     with contextlib.suppress(OSError):  # a full disk must not keep it running
         _say("the run that started this job is gone")
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _await(place: Path) -> None:
+    """Wait for the file by which a job is asked to leave: it reaches all of its machines."""
+    while not place.exists():
+        time.sleep(LOOK)
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Save the training in hand and stop; without one, stop at once.
+
+    A process that another one leads does its share of the saving: it ends with that one, or when
+    it was told to end some seconds ago.
+    """
+    leave.ask()
+    if _follows():
+        if number == signal.SIGTERM:
+            threading.Timer(PARTING, os._exit, [128 + number]).start()
+    elif leave.due():
+        _stop(number, frame)
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

@@ -103,10 +103,10 @@ def accelerate_reads() -> Any:
         config, _, command = elastic.config_from_args(
             launch._filter_args(args, elastic.get_args_parser(), own)
         )
-        assert (config.min_nodes, config.max_nodes, config.max_restarts) == (1, 1, 0)
+        assert (config.min_nodes, config.max_restarts) == (config.max_nodes, 0)
         environment |= {
             "ACCELERATE_USE_CPU": os.environ.get("ACCELERATE_USE_CPU", "false"),
-            "PROCESSES": str(config.nproc_per_node),
+            "PROCESSES": str(config.max_nodes * config.nproc_per_node),
         }
         return ["python", *command[1:]], environment
 
@@ -123,7 +123,12 @@ def test_accelerate_accepts_every_script(shipped: tuple[Plan, Path], accelerate_
     jobs = [plan.jobs[0], *plan.jobs[1 :: max(1, len(plan.jobs) // 5)]]
     for job in jobs:
         cpu = plan.execution["device"] == "cpu"
-        _, module, name, *words = launched(folder / f"launch/{job.name}.sh", folder)
+        several = {"ADDRESS": "node1.example", "PORT": "20001", "RANK": "0"}
+        _, module, name, *words = launched(
+            folder / f"launch/{job.name}.sh",
+            folder,
+            **{f"STILTSCALE_{k}": v for k, v in several.items()},
+        )
         assert (module, name) == ("-m", "accelerate.commands.launch")
         command, environment = accelerate_reads(words)
         assert command[1:] == [
