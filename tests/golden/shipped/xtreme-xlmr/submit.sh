@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Submits study xtreme-xlmr to Slurm by hand: 777 jobs in 13 arrays. Words given here are passed on to sbatch.
+# Submits study xtreme-xlmr to Slurm by hand: 777 jobs in 22 arrays. Words given here are passed on to sbatch.
 # `stiltscale run --engine slurm` submits only what is missing, follows it, and writes the report.
 set -euo pipefail
 cd -- "$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)"
@@ -20,68 +20,122 @@ a1="$(submit --array=0-7 \
   "$@" slurm/1-none-s1-1gpu.sbatch)"
 printf 'submitted %s as %s\n' 1-none-s1-1gpu "$a1"
 
-# 1-jobs-2x8gpu: 204 jobs
-a2="$(submit --array=0-203 \
+# 1-jobs-8gpu: 102 jobs
+a2="$(submit --array=0-101 \
   --kill-on-invalid-dep=yes --dependency="afterany:${a0}" \
-  "$@" slurm/1-jobs-2x8gpu.sbatch)"
-printf 'submitted %s as %s\n' 1-jobs-2x8gpu "$a2"
+  "$@" slurm/1-jobs-8gpu.sbatch)"
+printf 'submitted %s as %s\n' 1-jobs-8gpu "$a2"
+
+# 1-jobs-8gpu-2: 102 jobs
+a3="$(submit --array=0-101 \
+  --kill-on-invalid-dep=yes --dependency="afterany:${a0}" \
+  "$@" slurm/1-jobs-8gpu-2.sbatch)"
+printf 'submitted %s as %s\n' 1-jobs-8gpu-2 "$a3"
 
 # 2-mlqa-1gpu: 24 jobs
-a3="$(submit --array=0-23 \
-  --kill-on-invalid-dep=yes --dependency="afterany:${a2}" \
+a4="$(submit --array=0-23 \
+  --kill-on-invalid-dep=yes --dependency="afterany:${a3},afterany:${a2}" \
   "$@" slurm/2-mlqa-1gpu.sbatch)"
-printf 'submitted %s as %s\n' 2-mlqa-1gpu "$a3"
+printf 'submitted %s as %s\n' 2-mlqa-1gpu "$a4"
 
-# 2-bucc2018-1gpu: 60 jobs
-a4="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101,108-111,118,125-128,135,142-145,152,159-162,169,176-179,186,193-196,203 \
-  --kill-on-invalid-dep=yes --dependency="aftercorr:${a2}" \
+# 2-bucc2018-1gpu: 30 jobs
+a5="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
+  --kill-on-invalid-dep=yes --dependency="aftercorr:${a3}" \
   "$@" slurm/2-bucc2018-1gpu.sbatch)"
-printf 'submitted %s as %s\n' 2-bucc2018-1gpu "$a4"
+printf 'submitted %s as %s\n' 2-bucc2018-1gpu "$a5"
 
-# 2-tatoeba-1gpu: 60 jobs
-a5="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101,108-111,118,125-128,135,142-145,152,159-162,169,176-179,186,193-196,203 \
-  --kill-on-invalid-dep=yes --dependency="aftercorr:${a2}" \
+# 2-tatoeba-1gpu: 30 jobs
+a6="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
+  --kill-on-invalid-dep=yes --dependency="aftercorr:${a3}" \
   "$@" slurm/2-tatoeba-1gpu.sbatch)"
-printf 'submitted %s as %s\n' 2-tatoeba-1gpu "$a5"
+printf 'submitted %s as %s\n' 2-tatoeba-1gpu "$a6"
 
-# 2-xnli-2x8gpu: 60 jobs
-a6="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101,108-111,118,125-128,135,142-145,152,159-162,169,176-179,186,193-196,203 \
+# 2-bucc2018-1gpu-2: 30 jobs
+a7="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
   --kill-on-invalid-dep=yes --dependency="aftercorr:${a2}" \
-  "$@" slurm/2-xnli-2x8gpu.sbatch)"
-printf 'submitted %s as %s\n' 2-xnli-2x8gpu "$a6"
+  "$@" slurm/2-bucc2018-1gpu-2.sbatch)"
+printf 'submitted %s as %s\n' 2-bucc2018-1gpu-2 "$a7"
 
-# 2-paws_x-2x8gpu: 60 jobs
-a7="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101,108-111,118,125-128,135,142-145,152,159-162,169,176-179,186,193-196,203 \
+# 2-tatoeba-1gpu-2: 30 jobs
+a8="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
   --kill-on-invalid-dep=yes --dependency="aftercorr:${a2}" \
-  "$@" slurm/2-paws_x-2x8gpu.sbatch)"
-printf 'submitted %s as %s\n' 2-paws_x-2x8gpu "$a7"
+  "$@" slurm/2-tatoeba-1gpu-2.sbatch)"
+printf 'submitted %s as %s\n' 2-tatoeba-1gpu-2 "$a8"
 
-# 2-udpos-2x8gpu: 60 jobs
-a8="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101,108-111,118,125-128,135,142-145,152,159-162,169,176-179,186,193-196,203 \
+# 2-xnli-8gpu: 30 jobs
+a9="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
   --kill-on-invalid-dep=yes --dependency="aftercorr:${a2}" \
-  "$@" slurm/2-udpos-2x8gpu.sbatch)"
-printf 'submitted %s as %s\n' 2-udpos-2x8gpu "$a8"
+  "$@" slurm/2-xnli-8gpu.sbatch)"
+printf 'submitted %s as %s\n' 2-xnli-8gpu "$a9"
 
-# 2-pan_x-2x8gpu: 60 jobs
-a9="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101,108-111,118,125-128,135,142-145,152,159-162,169,176-179,186,193-196,203 \
+# 2-paws_x-8gpu: 30 jobs
+a10="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
   --kill-on-invalid-dep=yes --dependency="aftercorr:${a2}" \
-  "$@" slurm/2-pan_x-2x8gpu.sbatch)"
-printf 'submitted %s as %s\n' 2-pan_x-2x8gpu "$a9"
+  "$@" slurm/2-paws_x-8gpu.sbatch)"
+printf 'submitted %s as %s\n' 2-paws_x-8gpu "$a10"
 
-# 2-xquad-2x8gpu: 60 jobs
-a10="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101,108-111,118,125-128,135,142-145,152,159-162,169,176-179,186,193-196,203 \
+# 2-udpos-8gpu: 30 jobs
+a11="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
   --kill-on-invalid-dep=yes --dependency="aftercorr:${a2}" \
-  "$@" slurm/2-xquad-2x8gpu.sbatch)"
-printf 'submitted %s as %s\n' 2-xquad-2x8gpu "$a10"
+  "$@" slurm/2-udpos-8gpu.sbatch)"
+printf 'submitted %s as %s\n' 2-udpos-8gpu "$a11"
 
-# 2-tydiqa_goldp-2x8gpu: 60 jobs
-a11="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101,108-111,118,125-128,135,142-145,152,159-162,169,176-179,186,193-196,203 \
+# 2-pan_x-8gpu: 30 jobs
+a12="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
   --kill-on-invalid-dep=yes --dependency="aftercorr:${a2}" \
-  "$@" slurm/2-tydiqa_goldp-2x8gpu.sbatch)"
-printf 'submitted %s as %s\n' 2-tydiqa_goldp-2x8gpu "$a11"
+  "$@" slurm/2-pan_x-8gpu.sbatch)"
+printf 'submitted %s as %s\n' 2-pan_x-8gpu "$a12"
+
+# 2-xquad-8gpu: 30 jobs
+a13="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
+  --kill-on-invalid-dep=yes --dependency="aftercorr:${a2}" \
+  "$@" slurm/2-xquad-8gpu.sbatch)"
+printf 'submitted %s as %s\n' 2-xquad-8gpu "$a13"
+
+# 2-tydiqa_goldp-8gpu: 30 jobs
+a14="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
+  --kill-on-invalid-dep=yes --dependency="aftercorr:${a2}" \
+  "$@" slurm/2-tydiqa_goldp-8gpu.sbatch)"
+printf 'submitted %s as %s\n' 2-tydiqa_goldp-8gpu "$a14"
+
+# 2-xnli-8gpu-2: 30 jobs
+a15="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
+  --kill-on-invalid-dep=yes --dependency="aftercorr:${a3}" \
+  "$@" slurm/2-xnli-8gpu-2.sbatch)"
+printf 'submitted %s as %s\n' 2-xnli-8gpu-2 "$a15"
+
+# 2-paws_x-8gpu-2: 30 jobs
+a16="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
+  --kill-on-invalid-dep=yes --dependency="aftercorr:${a3}" \
+  "$@" slurm/2-paws_x-8gpu-2.sbatch)"
+printf 'submitted %s as %s\n' 2-paws_x-8gpu-2 "$a16"
+
+# 2-udpos-8gpu-2: 30 jobs
+a17="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
+  --kill-on-invalid-dep=yes --dependency="aftercorr:${a3}" \
+  "$@" slurm/2-udpos-8gpu-2.sbatch)"
+printf 'submitted %s as %s\n' 2-udpos-8gpu-2 "$a17"
+
+# 2-pan_x-8gpu-2: 30 jobs
+a18="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
+  --kill-on-invalid-dep=yes --dependency="aftercorr:${a3}" \
+  "$@" slurm/2-pan_x-8gpu-2.sbatch)"
+printf 'submitted %s as %s\n' 2-pan_x-8gpu-2 "$a18"
+
+# 2-xquad-8gpu-2: 30 jobs
+a19="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
+  --kill-on-invalid-dep=yes --dependency="aftercorr:${a3}" \
+  "$@" slurm/2-xquad-8gpu-2.sbatch)"
+printf 'submitted %s as %s\n' 2-xquad-8gpu-2 "$a19"
+
+# 2-tydiqa_goldp-8gpu-2: 30 jobs
+a20="$(submit --array=6-9,16,23-26,33,40-43,50,57-60,67,74-77,84,91-94,101 \
+  --kill-on-invalid-dep=yes --dependency="aftercorr:${a3}" \
+  "$@" slurm/2-tydiqa_goldp-8gpu-2.sbatch)"
+printf 'submitted %s as %s\n' 2-tydiqa_goldp-8gpu-2 "$a20"
 
 # 3-mlqa-1gpu: 60 jobs
-a12="$(submit --array=0-59 \
-  --kill-on-invalid-dep=yes --dependency="afterany:${a10}" \
+a21="$(submit --array=0-59 \
+  --kill-on-invalid-dep=yes --dependency="afterany:${a19},afterany:${a13}" \
   "$@" slurm/3-mlqa-1gpu.sbatch)"
-printf 'submitted %s as %s\n' 3-mlqa-1gpu "$a12"
+printf 'submitted %s as %s\n' 3-mlqa-1gpu "$a21"
