@@ -15,7 +15,7 @@ from compiler.errors import Diagnostic, StudyInvalid
 from compiler.findings import Findings
 from compiler.inherit import read_study
 from compiler.resolve import Goal, Reading, Resolved, Treatment, arms, goals, models, readings
-from compiler.settings import lengths, settings, uncounted, unselected
+from compiler.settings import lengths, retrievals, settings, uncounted, unselected
 from compiler.study import Study
 from compiler.validate import suggest, validate
 
@@ -64,7 +64,8 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
     trainings = settings(study, catalog, ladder, treatments, targets, say)
     uncounted(treatments, trainings, say)
     unselected(treatments, targets, trainings, say)
-    lengths(ladder, trainings, say)
+    vectors = retrievals(study, catalog, ladder, targets)
+    lengths(ladder, trainings, vectors, say)
     design = (families, treatments, targets, trainings)
     if not found.errors():
         ladder = fitting.fallen_back(study, catalog, ladder, *design)
@@ -95,6 +96,7 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
         treatments,
         targets,
         fitting.cut(trainings, strategies),
+        retrievals=vectors,
         describes=describes,
         lock=locks.digests(lock) if lock else {},
         strategies=strategies,

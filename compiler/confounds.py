@@ -11,7 +11,7 @@ from compiler.pretraining import Pretraining
 from compiler.resolve import Resolved
 from compiler.terms import Frozen
 from compiler.training import EXECUTION as COMPUTED
-from compiler.training import Training
+from compiler.training import Retrieval, Training
 
 
 def confounds(resolved: Resolved) -> list[dict[str, str]]:
@@ -67,6 +67,14 @@ def confounds(resolved: Resolved) -> list[dict[str, str]]:
     for what, values in _computed(resolved).items():
         if len(set(values.values())) > 1:
             add(what, ", ".join(f"{name} {value}" for name, value in values.items()))
+    by_target: dict[str, dict[str, Retrieval]] = {}
+    for (name, model), retrieval in resolved.retrievals.items():
+        by_target.setdefault(name, {})[model] = retrieval
+    for name, retrievals in by_target.items():
+        for setting in Retrieval.model_fields:
+            values = {m: str(getattr(r, setting)) for m, r in retrievals.items()}
+            if len(set(values.values())) > 1:
+                add(f"{setting} ({name})", ", ".join(f"{m} {v}" for m, v in values.items()))
     return ledger
 
 

@@ -52,9 +52,9 @@ def _recounted(task: Task, entry: Recount, path: Path_, say: Say) -> Task:
     counts: dict[str, dict[str, int]] = {str(k): dict(v) for k, v in task.counts.items()}
     changed = []
     for split, rows in entry.rows.items():
-        if not task.has(split):
+        if not task.counts_in(split):
             what = f"the task `{task.task}` has no {split} split"
-            splits = [name for name in ("train", "dev", "test", "pool") if task.has(name)]
+            splits = [name for name in ("train", "dev", "test", "pool") if task.counts_in(name)]
             hint = f"it has: {', '.join(splits)}"
             say("C127", what, hint, (*path, "rows", split), True)
             continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -25,8 +27,9 @@ class TaskSource(Frozen):
     options: dict[str, Any] = Field({}, description="What the reader is told.")
     files: dict[Part, str] | None = Field(
         None,
-        description="Paths by split, relative to this file; {language} stands for the code. JSON, "
-        "JSONL, CSV, TSV, Parquet, CoNLL-U, CCGbank's .auto, BUCC's .gold; also with .gz.",
+        description="Paths by split, relative to this file; {language} stands for the code, and * "
+        "for any part of a name: all such files follow each other, sorted. JSON, JSONL, CSV, TSV, "
+        "Parquet, CoNLL-U, CCGbank's .auto, BUCC's .gold; also with .gz.",
     )
     format: FileFormat | None = Field(
         None, description="What the files hold, where their ending does not say it."
@@ -205,6 +208,20 @@ def refuse_idle(source: TaskSource, kind: str) -> None:
                 f"a {kind} task has no column `{unknown[0]}` in `{name}`; it has: "
                 f"{', '.join(columns)}"
             )
+
+
+def matching(folder: Path, name: str) -> list[Path]:
+    """Return the files that a name of a source stands for, ordered by their path.
+
+    In a name only ``*`` is special: it stands for any characters of a file's or folder's name. A
+    name without one, or one that nothing matches, is returned as it is: what reads it says that it
+    is not there.
+    """
+    if "*" not in name:
+        return [folder / name]
+    pattern = re.sub(r"[\[?]", r"[\g<0>]", re.sub(r"\*{2,}", "*", name))
+    found = [path for path in folder.glob(pattern) if path.is_file()]
+    return sorted(found, key=lambda path: path.relative_to(folder).parts) or [folder / name]
 
 
 def bitext_sides(gold: str, language: str) -> tuple[str, str]:

@@ -261,7 +261,9 @@ class Task(Frozen):
     train_data: str | None = Field(None, description="Id of the labelled English training set.")
     train_text: tuple[str, ...] = Field((), description="Ids of the texts it was made from.")
     counts: dict[Part, dict[Language, int]] = Field(
-        {}, description="Rows that the source has, before any is left out; of mining, gold pairs."
+        {},
+        description="Rows that the source has, before any is left out; of mining, gold pairs, and "
+        "as `pool` the distinct English sentences on the test side.",
     )
     license: str = Field("", description="Licence of the data.")
     citation: str = Field("", description="Paper or data card.")
@@ -303,7 +305,7 @@ class Task(Frozen):
         if self.f1_of is not None and self.f1_of not in self.labels:
             raise ValueError(f"`f1_of` names `{self.f1_of}`, which is none of `labels`")
         for split, rows in self.counts.items():
-            if not self.has(split):
+            if not self.counts_in(split):
                 raise ValueError(f"`counts` has {split}, a split that the source lacks: remove it")
             unknown = sorted(set(rows) - self.codes(split))
             if unknown:
@@ -314,6 +316,10 @@ class Task(Frozen):
         if strange:
             raise ValueError(f"`caveats` has {', '.join(strange)}, which `languages` lacks")
         return self
+
+    def counts_in(self, split: str) -> bool:
+        """Tell whether rows of a split can be counted: of mining the sentences searched in too."""
+        return self.has(split) or (split == "pool" and self.kind == "bitext_mining")
 
     def codes(self, split: str) -> set[str]:
         """Return the languages that a split can have rows in; `all` is a pool of all of them."""

@@ -80,6 +80,10 @@ class _Expansion:
             recipes={
                 f"{phase}/{name}/{model}": training.identity() | training.execution()
                 for (phase, name, model), training in resolved.recipes.items()
+            }
+            | {
+                f"target/{name}/{model}": retrieval.model_dump()
+                for (name, model), retrieval in resolved.retrievals.items()
             },
             stages=self.stages.made,
             jobs=self._jobs(),

@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field
 
 from compiler.catalog import Catalog
+from compiler.data import matching
 from compiler.entries import Checkpoint, Corpus, Model, Task
 from compiler.errors import EnvironmentUnready
 from compiler.fingerprint import file_sha256
@@ -181,6 +182,11 @@ def study_digest(resolved: Resolved, lock: Lock | None = None) -> str:
             for place, training in resolved.recipes.items()
         },
     }
+    if resolved.retrievals:
+        body["retrievals"] = {
+            "/".join(place): retrieval.model_dump(mode="json")
+            for place, retrieval in resolved.retrievals.items()
+        }
     corpora = _corpora(resolved)
     if corpora:
         body["corpora"] = {name: _essence(corpus, lock) for name, corpus in corpora.items()}
@@ -279,14 +285,20 @@ def _corpora(resolved: Resolved) -> dict[str, Corpus]:
 
 
 def _files(resolved: Resolved) -> Iterator[tuple[str, str]]:
-    """Yield the local data files that are there, as the catalog names them, with their digest."""
+    """Yield the local data files that are there, as the catalog names them, with their digest.
+
+    A name with ``*`` has one digest of all its files.
+    """
     for entry in _data(resolved):
         folder = resolved.catalog.folder(*entry.place) if entry.source.files else Path()
         for split in entry.source.files or ():
             for language in entry.languages:
                 for name in entry.files_of(split, language):
-                    if (folder / name).is_file():
-                        yield f"{entry.place[0]}/{name}", file_sha256(folder / name)[:16]
+                    there = [path for path in matching(folder, name) if path.is_file()]
+                    if there:
+                        found = [file_sha256(path) for path in there]
+                        whole = digest(found) if "*" in name else found[0]
+                        yield f"{entry.place[0]}/{name}", whole[:16]
 
 
 def _installed(resolved: Resolved) -> Iterator[tuple[str, str]]:

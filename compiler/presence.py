@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from compiler.catalog import Catalog
+from compiler.data import matching
 from compiler.entries import Corpus, Model, Task
 from compiler.resolve import Goal, Reading, Say, Treatment
 from compiler.source import Path_
@@ -144,7 +145,7 @@ def _data(
     found = {(x, code): entry.files_of(x, code) for x in splits for code in languages}
     if source.supplied:
         names = dict.fromkeys(name for paths in found.values() for name in paths)
-        absent = [name for name in names if not _is_file(folder / name)]
+        absent = [name for name in names if not _are_files(folder, name)]
         if absent:
             more = f" and {len(absent) - 1} more files" if len(absent) > 1 else ""
             what = f"`{name}` needs files of your own: {absent[0]}{more}"
@@ -159,13 +160,25 @@ def _data(
             say("C304", what, f"add it to `files` in the {word}'s YAML file", path)
     for (split, _), files_ in found.items():
         for file in files_:
-            needed.setdefault(folder / file, (f"the {split} data of `{name}`", path))
+            for there in _named(folder, file):
+                needed.setdefault(there, (f"the {split} data of `{name}`", path))
 
 
 def _scored(task: Task) -> tuple[str, ...]:
     """Return the splits that scoring reads: mining tunes its threshold on a dev set, if any."""
     tuned = task.kind == "bitext_mining" and "dev" in (task.source.files or ())
     return ("dev", "test") if tuned else ("test",)
+
+
+def _named(folder: Path, name: str) -> list[Path]:
+    try:
+        return matching(folder, name)
+    except (OSError, ValueError):  # a name that no file system has
+        return [folder / name]
+
+
+def _are_files(folder: Path, name: str) -> bool:
+    return all(_is_file(path) for path in _named(folder, name))
 
 
 def _is_file(path: Path) -> bool:

@@ -15,7 +15,7 @@ from compiler.source import Path_
 from compiler.strategy import Choice
 from compiler.study import Replay, Study
 from compiler.terms import UNTRAINED, Phase
-from compiler.training import Training
+from compiler.training import Retrieval, Training
 from compiler.validate import suggest
 
 CONTROL = "none"
@@ -86,6 +86,7 @@ class Resolved:
     arms: tuple[Treatment, ...]
     goals: tuple[Goal, ...]
     recipes: Mapping[tuple[Phase, str, str], Training]
+    retrievals: Mapping[tuple[str, str], Retrieval] = field(default_factory=dict)
     diagnostics: tuple[Diagnostic, ...] = ()
     describes: Mapping[str, str] = field(default_factory=dict)
     lock: Mapping[str, str] = field(default_factory=dict)

@@ -81,6 +81,7 @@ UNITS = {
     "requeues": "none",
     "rows": "rows",
     "seeds": "none",
+    "sentence_depth": "share of the layers, 0 to 1",
     "steps": "optimizer steps",
     "temperature": "none",
     "tflops": "10^12 operations per second",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from compiler.catalog import Catalog
 from compiler.entries import Model
@@ -10,8 +10,16 @@ from compiler.resolve import Course, Goal, Say, Treatment
 from compiler.scratch import longest
 from compiler.source import Path_
 from compiler.study import Study
-from compiler.terms import Phase
-from compiler.training import Changes, Training, TrainingChange, steps_in
+from compiler.terms import UNTRAINED, Phase
+from compiler.training import (
+    RETRIEVAL,
+    SENTENCES,
+    Changes,
+    Retrieval,
+    Training,
+    TrainingChange,
+    steps_in,
+)
 from compiler.validate import suggest
 
 EITHER = (("steps", "epochs"), ("warmup", "warmup_steps"), ("batch", "batch_tokens"))
@@ -48,17 +56,15 @@ def settings(
     for goal in goals:
         for task in goal.trains:
             wanted[("target", task.task)] = None
-    _unknown(study, models, {name for _, name in wanted}, say)
+    found = {goal.task.task for goal in goals if goal.task.kind in UNTRAINED}
+    _unknown(study, models, {name for _, name in wanted} | found, say)
+    _idle(recipe, choice, {name for _, name in wanted}, found, say)
     result: dict[tuple[Phase, str, str], Training] = {}
     impossible: dict[str, list[str]] = {}
     for phase, name in wanted:
         for model in models:
-            layers = [
-                change
-                for source in (recipe, choice)
-                for change in _changes(source, phase, name, model)
-            ]
             try:
+                layers = _layers((recipe, choice), phase, name, model)
                 result[(phase, name, model.name)] = _training(layers)
             except ValueError as error:
                 names = impossible.setdefault(str(error), [])
@@ -78,7 +84,27 @@ def of_recipe(
 
     Raises ValueError when they contradict each other.
     """
-    return _training([*_changes(recipe, phase, name, model), change])
+    return _training([*_layers((recipe,), phase, name, model), change])
+
+
+def retrievals(
+    study: Study, catalog: Catalog, models: tuple[Model, ...], goals: tuple[Goal, ...]
+) -> dict[tuple[str, str], Retrieval]:
+    """Return how sentences become vectors, by target without a training and model.
+
+    Changes apply in the order of ``settings``, which has also said what is wrong with them.
+    """
+    recipe = catalog.recipes.get(study.recipe.name)
+    sources: tuple[Changes, ...] = (study.recipe,) if recipe is None else (recipe, study.recipe)
+    result = {}
+    for goal in goals:
+        for model in models if goal.task.kind in UNTRAINED else ():
+            given: dict[str, object] = {}
+            for change in _layers(sources, "target", goal.task.task, model):
+                given |= change.model_dump(exclude_none=True, include=set(RETRIEVAL))
+            named = {RETRIEVAL[name]: value for name, value in given.items()}
+            result[(goal.task.task, model.name)] = Retrieval.model_validate(named)
+    return result
 
 
 def steps_of(training: Training, course: Course) -> int | None:
@@ -146,18 +172,23 @@ def uncounted(
 
 
 def lengths(
-    models: tuple[Model, ...], trainings: dict[tuple[Phase, str, str], Training], say: Say
+    models: tuple[Model, ...],
+    trainings: Mapping[tuple[Phase, str, str], Training],
+    found: Mapping[tuple[str, str], Retrieval],
+    say: Say,
 ) -> None:
-    """Say which trainings read longer texts than a model from scratch has positions for."""
+    """Say where longer texts are read than a model from scratch has positions for."""
     most = {model.name: longest(model) for model in models}
     short: dict[tuple[int, int], dict[str, None]] = {}
-    for (_, _, model), training in trainings.items():
+    read = [(model, training.max_length) for (_, _, model), training in trainings.items()]
+    read += [(model, retrieval.max_length) for (_, model), retrieval in found.items()]
+    for model, length in read:
         known = most[model]
-        if known is not None and training.max_length > known:
-            short.setdefault((training.max_length, known), {})[model] = None
+        if known is not None and length > known:
+            short.setdefault((length, known), {})[model] = None
     for (length, known), names in short.items():
         shown = ", ".join(f"`{name}`" for name in names)
-        what = f"texts of up to {length} subwords are trained on, and {known} fit into: {shown}"
+        what = f"texts of up to {length} subwords are read, and {known} fit into: {shown}"
         hint = "lower `max_length` in the recipe, or raise `max_position_embeddings`"
         say("C124", what, hint, ("recipe",))
 
@@ -183,6 +214,40 @@ def _unknown(study: Study, models: tuple[Model, ...], trained: set[str], say: Sa
             say("C114", what, suggest(str(case.model), known), (*path, "model"))
 
 
+def _idle(recipe: Changes, choice: Changes, trained: set[str], found: set[str], say: Say) -> None:
+    """Say which settings a recipe gives for a task that has no use for them."""
+    for source, root in ((recipe, ("recipe",)), (choice, ("recipe", "tasks"))):
+        changes = [(name, change) for name, change in source.tasks.items()]
+        changes += [(case.task, case.change) for case in source.exceptions if case.task]
+        for name, change in changes:
+            given = change.model_dump(exclude_none=True)
+            if name in found:
+                idle, why = [x for x in given if x not in RETRIEVAL], "which nothing is trained for"
+            elif name in trained:
+                idle, why = [x for x in given if x in SENTENCES], "which is trained and has a head"
+            else:
+                continue
+            if idle:
+                what = f"the recipe sets `{idle[0]}` for `{name}`, {why}"
+                path: Path_ = (*root, name) if root[1:] and name in source.tasks else ("recipe",)
+                say("C114", what, f"take `{idle[0]}` out there", path)
+    if not found and any(_named(change) for change in (choice.defaults, *choice.models.values())):
+        what = "the recipe says how sentences become vectors, and no target has a use for it"
+        hint = "take `sentence_pooling` and `sentence_depth` out, or add a target like tatoeba"
+        say("C114", what, hint, ("recipe",))
+
+
+def _named(change: TrainingChange) -> bool:
+    return any(getattr(change, name) is not None for name in SENTENCES)
+
+
+def _layers(
+    sources: Iterable[Changes], phase: Phase, name: str, model: Model
+) -> list[TrainingChange]:
+    found = (change for source in sources for change in _changes(source, phase, name, model))
+    return [change for change in found if change is not None]
+
+
 def _changes(
     source: Changes, phase: Phase, name: str, model: Model
 ) -> Iterator[TrainingChange | None]:
@@ -202,10 +267,10 @@ def _called(model: Model) -> tuple[str, ...]:
     return (model.name,) if model.size is None else (model.name, str(model.size))
 
 
-def _training(layers: list[TrainingChange | None]) -> Training:
+def _training(layers: list[TrainingChange]) -> Training:
     merged: dict[str, object] = {}
     for change in layers:
-        given = change.model_dump(exclude_none=True) if change else {}
+        given = change.model_dump(exclude_none=True, exclude=set(SENTENCES))
         for name, other in EITHER:
             if name in given:
                 merged.pop(other, None)

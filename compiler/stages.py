@@ -9,45 +9,45 @@ from typing import Any
 
 from compiler.architecture import special_tokens
 from compiler.check import model_folder
+from compiler.data import matching
 from compiler.entries import Checkpoint, Corpus, Model, Task
 from compiler.fingerprint import MODEL_FILES, TOKENIZER_FILES, file_sha256, folder_sha256
 from compiler.identity import digest, slug, stage_key
 from compiler.plan import Kind, Stage
 from compiler.pretraining import Pretraining
 from compiler.resolve import Course, Goal, Resolved
-from compiler.scratch import languages_of, longest
+from compiler.scratch import languages_of
 from compiler.training import Training
-
-RETRIEVAL_LENGTH = 512
-"""Subwords of a sentence to be retrieved (the length of the X-STILTs and XTREME scripts)."""
-
-RETRIEVAL_DEPTH = 1.0
-"""Share of the layers below the sentence vector; a sweep over all layers is stored beside it."""
 
 Protocol = Mapping[str, Mapping[str, Any]]
 
 PREPARING: Protocol = {
     "multiple_choice": {"cut": "text_start"},
     "span_extraction": {"stride": 128, "question": 64},
+    "token_classification": {"spacing": "running_text", "tag_at": "first_piece"},
 }
 """What is decided for all tasks of a kind when their texts are tokenised, and is in no recipe.
 
 The text before a choice is cut at its start. Windows of a paragraph share 128 tokens and questions
-have at most 64, both as in the scripts for SQuAD.
+have at most 64, both as in the scripts for SQuAD. Words have the tokens that they have in running
+text with a space between them. A word is tagged at its first piece, as in XTREME, and at its last
+one in a model whose vectors are of the last token: it has not read the rest of the word before.
 """
 
 SCORING: Protocol = {
     "span_extraction": {"answer_characters": 200},
     "masked_lm": {"mask_share": 0.15},
     "dual_encoder": {"scale": 20.0, "top": 20},
-    "bitext_mining": {"neighbours": 4, "margin": "ratio"},
+    "bitext_mining": {"neighbours": 4, "margin": "ratio", "sweep_gib": 12.0},
 }
 """What is decided for all tasks of a kind when they are trained and scored.
 
 Answers have at most 200 characters. A share of 0.15 of the tokens is masked, as in BERT. Cosines
 are multiplied by 20 before the softmax over a batch, and 20 candidates are ranked, as in XTREME-R.
 A mined pair's cosine is divided by the mean cosine of both sentences to their 4 nearest neighbours
-(arXiv:1811.01136), as in XTREME.
+(arXiv:1811.01136), as in XTREME. All layers are scored where their vectors take no more than
+12 GiB of disk, as those of BUCC's Chinese sides do at the size of XLM-R large; else the declared
+layer alone is, and all of them on the dev split if its vectors fit.
 """
 
 TOKENIZING: Mapping[str, Any] = {"normalisation": "nfkc", "coverage": 0.9995}
@@ -229,13 +229,14 @@ class Stages:
         self, model: Model, goal: Goal, start: str | None, words: tuple[str, ...], job: str
     ) -> str:
         """Add the scoring of an encoder without a training for this target."""
-        length = min(RETRIEVAL_LENGTH, longest(model) or RETRIEVAL_LENGTH)
+        settings = self.resolved.retrievals[(goal.task.task, model.name)]
+        length = settings.max_length
         data = self.prepare(model, goal.task, length, ("test",), goal.languages)
         identity = {
             "model": self._model_id(model),
             "metric": goal.task.metric,
-            "depth": RETRIEVAL_DEPTH,
-            "pooling": model.pooling,
+            "depth": settings.depth,
+            "pooling": settings.pooling,
             **_declared(goal.task, SCORING),
         }
         if goal.task.kind == "bitext_mining":
@@ -265,7 +266,7 @@ class Stages:
                 "kind": task.kind,
                 "labels": list(task.labels),
                 "source": self._source(task),
-                **_declared(task, PREPARING),
+                **_declared(task, PREPARING, model),
             }
             parts, job = self.parts_of(task, splits, languages), self._prepare_job(model)
             self._known[known] = self._add(
@@ -303,7 +304,8 @@ class Stages:
     def _files(self, entry: Task | Corpus, split: str, language: str) -> list[Path]:
         folder = self.resolved.catalog.folder(*entry.place)
         # A split without a file is the folder itself, which cannot be read: that is said.
-        return [folder / name for name in entry.files_of(split, language) or ("",)]
+        names = entry.files_of(split, language) or ("",)
+        return [path for name in names for path in matching(folder, name)]
 
     def _has(self, task: Task, split: str, language: str) -> bool:
         """Tell whether a task has a split in a language; of files to be supplied, if they are here.
@@ -452,11 +454,13 @@ def _beside(task: Task) -> dict[str, str]:
     return {} if task.f1_of is None else {"f1_of": task.f1_of}
 
 
-def _declared(task: Task, protocol: Protocol) -> dict[str, Any]:
+def _declared(task: Task, protocol: Protocol, model: Model | None = None) -> dict[str, Any]:
     """Return what the identity of a stage says of a task's kind, and of where its labels are."""
     found: dict[str, Any] = {}
     if task.kind in protocol:
         found["protocol"] = dict(protocol[task.kind])
+        if "tag_at" in found["protocol"] and model is not None and model.pooling == "last":
+            found["protocol"]["tag_at"] = "last_piece"
     if task.labels_from is not None:
         found["labels_from"] = task.labels_from
     return found

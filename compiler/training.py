@@ -11,6 +11,8 @@ from compiler.terms import Frozen, Name, Phase
 EXECUTION = ("micro_batch", "gradient_checkpointing", "compile")
 """Settings of a training that are in no key."""
 
+Pooling = Literal["mean", "first", "last"]
+
 LATER = (
     "batch_tokens",
     "warmup_steps",
@@ -104,6 +106,26 @@ class Training(Frozen):
         return self.model_dump(exclude_defaults=True, include=set(EXECUTION))
 
 
+class Retrieval(Frozen):
+    """How sentences become vectors where nothing is trained for a target (Tatoeba, BUCC).
+
+    Every field is part of the stage's key. XTREME's scripts name the indices 7 for the 12 layers of
+    mBERT and 13 for the 24 of XLM-R large, the X-STILTs authors layer 14 of 24, with the mean over
+    tokens. A share of the layers treats sizes of different depth alike, a number of them does not.
+    """
+
+    max_length: int = Field(512, ge=8, le=8192, description="Subwords; longer is cut.")
+    pooling: Pooling = Field("mean", description="Of decoders too, whose last token is another.")
+    depth: float = Field(0.58, ge=0, le=1, description="0: the embeddings; 1: the last layer.")
+
+
+RETRIEVAL = {"max_length": "max_length", "sentence_pooling": "pooling", "sentence_depth": "depth"}
+"""The settings of a recipe that count where nothing is trained, and their names in `Retrieval`."""
+
+SENTENCES = ("sentence_pooling", "sentence_depth")
+"""The settings of a recipe that no training has a use for."""
+
+
 def steps_in(epochs: float, rows: int, batch: int) -> int:
     """Return the optimizer steps of some passes over so many rows; the last one may be short."""
     return -(-round(epochs * rows) // batch)
@@ -165,6 +187,15 @@ class TrainingChange(Frozen):
     )
     compile: bool | None = Field(
         None, description="Translate the model by `torch.compile`: the same step. In no key."
+    )
+    sentence_pooling: Pooling | None = Field(
+        None, description="Sentence vector of targets that nothing is trained for; default: `mean`."
+    )
+    sentence_depth: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of the layers that such a vector is taken after; default: 0.58.",
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from compiler.data import TaskSource
+from compiler.data import TaskSource, matching
 from runtime import readers, repository, sentences
 from runtime.invalid import DataInvalid as DataInvalid
 from runtime.labels import Labels
@@ -92,6 +92,8 @@ def read(task: Mapping[str, Any], split: str, language: str) -> Loaded:
         raise DataInvalid(f"{where}: expected {expected} rows, found {found}")
     if not rows:
         raise DataInvalid(f"{where}: there are no rows")
+    if task["kind"] == "bitext_mining":
+        _distracted(task, rows, split, language, where)
     commit = commits.get(language)
     known = task.get("labels", ()) if tally.labels else ()
     absent = tuple(label for label in known if label not in tally.labels)
@@ -188,7 +190,7 @@ def _records(task: Mapping[str, Any], source: TaskSource, split: str, language: 
         if pattern is None:
             raise DataInvalid(f"the task names no file for its {split} split")
         folder, commit = Path(str(task["source"]["folder"])), None
-        files: tuple[Path, ...] = (folder / source.named(pattern, language),)
+        files: tuple[Path, ...] = tuple(matching(folder, source.named(pattern, language)))
     else:
         fetched = repository.fetch(source, split, language)
         files, commit, labels = fetched.files, fetched.commit, fetched.labels
@@ -221,6 +223,27 @@ def _from_reader(source: TaskSource, split: str, language: str) -> list[Row]:
     module = importlib.import_module(f"runtime.sources.{name}")
     rows: list[Row] = module.rows(source.options, language, split)
     return rows
+
+
+def _distracted(
+    task: Mapping[str, Any], rows: list[Row], split: str, language: str, where: str
+) -> None:
+    """Refuse a mining task without its distractors, which make it: copies hold gold pairs alone."""
+    paired = {row["id"] for row in rows if row["matches"]}
+    paired |= {name for row in rows for name in row["matches"]}
+    for side in ("source", "target"):
+        names = {row["id"] for row in rows if row["side"] == side}
+        if names and names <= paired:
+            raise DataInvalid(
+                f"{where}: all {len(names)} sentences of the {side} side are in gold pairs; the "
+                "distractors that pairs are to be told from are missing"
+            )
+    expected = task.get("counts", {}).get("pool", {}).get(language)
+    found = len({row["text"] for row in rows if row["side"] == "target"})
+    if split == "test" and expected is not None and found != expected:
+        raise DataInvalid(
+            f"{where}: expected {expected} distinct English sentences to mine in, found {found}"
+        )
 
 
 def _distinct(rows: Iterable[Row]) -> None:

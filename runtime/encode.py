@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import Any
 
 import polars as pl
 
 from runtime.invalid import DataInvalid
 
-LONE = "▁"
-"""A piece that SentencePiece puts alone before a character it keeps apart (Chinese, Thai)."""
+LONE = ("▁", "Ġ")
+"""A space that stands as a piece of its own, as SentencePiece (and a tokenizer on bytes) puts it
+before a character that it keeps apart (Chinese, Thai)."""
+
+FIRST, LAST = "first_piece", "last_piece"
+"""Where a word is tagged: at its first piece, or at its last one, which has read all of it."""
 
 CUT = -1
 """The position of a word without a token. ``windows`` leaves none; older prepared data has some."""
@@ -52,73 +54,107 @@ def seam(tokenizer: Any) -> str:
 
 
 def windows(
-    tokenizer: Any, sentences: Sequence[list[str]], max_length: int
+    tokenizer: Any, sentences: Sequence[list[str]], max_length: int, tag_at: str = FIRST
 ) -> Iterator[list[tuple[list[int], list[int]]]]:
     """Yield for each sentence its windows: token ids, and the position of each word's token.
 
-    A word's token is its first piece that is not a lone ``▁``. A sentence that is too long falls
-    into windows without overlap, cut between words, as in XTREME's preprocessing; each word is in
-    one of them. A word that the tokenizer makes nothing of is read as its unknown token, or as
-    ``?`` where it has none. Of a word longer than a window the first pieces stand for it.
+    Words have the tokens of running text, see ``spaced``. A word's token is its first piece that is
+    not a lone space, or its last piece. A sentence that is too long falls into windows without
+    overlap, cut between words, as in XTREME's preprocessing; each word is in one of them. A word
+    that the tokenizer makes nothing of is read as its unknown token, or as ``?`` where it has none.
+    Of a word longer than a window the first pieces stand for it.
+
+    Raises ValueError for another place of the tags, DataInvalid when a word has no token.
     """
+    if tag_at not in (FIRST, LAST):
+        raise ValueError(f"a word is tagged at its first or its last piece, not at {tag_at!r}")
+    apart = spaced(tokenizer)
+    for start in range(0, len(sentences), CHUNK):
+        chunk = sentences[start : start + CHUNK]
+        for words, (ids, owners) in zip(chunk, _read(tokenizer, chunk, apart), strict=True):
+            if set(range(len(words))) - set(owners):
+                legible = _legible(tokenizer, words, owners)
+                ((ids, owners),) = _read(tokenizer, [legible], apart)
+            yield list(_split(tokenizer, words, ids, owners, max_length, tag_at))
+
+
+def spaced(tokenizer: Any) -> bool:
+    """Tell whether words must be given with the space before them to be read as in running text.
+
+    Tokenizers on bytes that put no space before a text (those of Llama 3, Qwen and BLOOM) read the
+    words of a list as if they were glued together; others see to the spaces themselves.
+    """
+    text = _bare(tokenizer, "a b")
+    listed, given = (_bare(tokenizer, words) for words in (["a", "b"], ["a", " b"]))
+    return listed != text and given == text
+
+
+def _bare(tokenizer: Any, text: str | list[str]) -> list[int]:
+    listed = isinstance(text, list)
+    ids: list[int] = tokenizer(text, is_split_into_words=listed, add_special_tokens=False)[
+        "input_ids"
+    ]
+    return ids
+
+
+def _read(
+    tokenizer: Any, sentences: Sequence[list[str]], apart: bool
+) -> Iterator[tuple[list[int], list[int | None]]]:
+    """Yield the ids of each sentence, uncut, and of each id the word that it belongs to."""
+    given = [[" " * (apart and n > 0) + word for n, word in enumerate(x)] for x in sentences]
     batch = tokenizer(
-        list(sentences),
-        is_split_into_words=True,
-        truncation=True,
-        max_length=max_length,
-        return_attention_mask=False,
-    )
-    for number, (words, ids) in enumerate(zip(sentences, batch["input_ids"], strict=True)):
-        found = _positions(batch.word_ids(number), tokenizer.convert_ids_to_tokens(ids), len(words))
-        if CUT in found:
-            yield list(_split(tokenizer, _legible(tokenizer, words), max_length))
-        else:
-            yield [(ids, found)]
+        given, is_split_into_words=True, return_attention_mask=False, verbose=False
+    )  # which would warn of the length, and windows are cut from it here
+    for number, ids in enumerate(batch["input_ids"]):
+        yield ids, batch.word_ids(number)
 
 
-def _split(
-    tokenizer: Any, words: list[str], max_length: int
-) -> Iterator[tuple[list[int], list[int]]]:
-    """Yield windows of as many words as fit; a word that is longer than a window is cut."""
-    sizes = Counter(tokenizer([words], is_split_into_words=True).word_ids(0))
-    room = max_length - tokenizer.num_special_tokens_to_add(pair=False)
-    start = 0
-    while start < len(words):
-        ends = accumulate(sizes[word] for word in range(start, len(words)))
-        stop = start + max(1, sum(end <= room for end in ends))
-        ids, positions = _align(tokenizer, words[start:stop], max_length)
-        while CUT in positions and stop > start + 1:  # the first word of a text may be longer there
-            stop -= 1
-            ids, positions = _align(tokenizer, words[start:stop], max_length)
-        if CUT in positions:
-            raise DataInvalid(f"the tokenizer makes no token of the word {words[start]!r}")
-        yield ids, positions
-        start = stop
-
-
-def _legible(tokenizer: Any, words: list[str]) -> list[str]:
+def _legible(tokenizer: Any, words: list[str], owners: Sequence[int | None]) -> list[str]:
     """Put the unknown token in the place of words that have no token of their own."""
-    seen = set(tokenizer([words], is_split_into_words=True).word_ids(0))
+    seen = set(owners)
     substitute = tokenizer.unk_token or "?"
     return [word if number in seen else substitute for number, word in enumerate(words)]
 
 
-def _align(tokenizer: Any, words: list[str], max_length: int) -> tuple[list[int], list[int]]:
-    batch = tokenizer([words], is_split_into_words=True, truncation=True, max_length=max_length)
-    ids: list[int] = batch["input_ids"][0]
+def _split(
+    tokenizer: Any,
+    words: list[str],
+    ids: list[int],
+    owners: Sequence[int | None],
+    max_length: int,
+    tag_at: str,
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield windows of as many words as fit, each between the special tokens of the whole."""
+    places: list[list[int]] = [[] for _ in words]
+    for place, owner in enumerate(owners):
+        if owner is not None:
+            places[owner].append(place)
+    if [] in places:
+        word = words[places.index([])]
+        raise DataInvalid(f"the tokenizer makes no token of the word {word!r}")
+    if not words:
+        yield ids[:max_length], []
+        return
+    before, after = ids[: places[0][0]], ids[places[-1][-1] + 1 :]
+    room = max_length - len(before) - len(after)
     tokens = tokenizer.convert_ids_to_tokens(ids)
-    return ids, _positions(batch.word_ids(0), tokens, len(words))
+    inside: list[int] = []
+    positions: list[int] = []
+    for own in places:
+        kept = own[:room]
+        if inside and len(inside) + len(kept) > room:
+            yield before + inside + after, positions
+            inside, positions = [], []
+        positions.append(len(before) + len(inside) + _tagged(kept, tokens, tag_at))
+        inside += [ids[place] for place in kept]
+    yield before + inside + after, positions
 
 
-def _positions(word_ids: list[int | None], pieces: list[str], words: int) -> list[int]:
-    positions = [CUT] * words
-    for place, word in enumerate(word_ids):
-        if word is None:
-            continue
-        first = positions[word]
-        if first == CUT or (place == first + 1 and pieces[first] == LONE):
-            positions[word] = place
-    return positions
+def _tagged(places: list[int], tokens: list[str], tag_at: str) -> int:
+    """Return which of a word's pieces is tagged, from 0."""
+    if tag_at == LAST:
+        return len(places) - 1
+    return int(len(places) > 1 and tokens[places[0]] in LONE)
 
 
 def first_ids(frame: pl.DataFrame) -> pl.Series:

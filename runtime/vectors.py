@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,11 @@ class Encoder:
         """The number of layers."""
         return int(self.backbone.config.get_text_config().num_hidden_layers)  # type: ignore[union-attr,operator]
 
+    @property
+    def width(self) -> int:
+        """The size of a vector."""
+        return width(self.backbone)
+
     @torch.inference_mode()
     def every_layer(self, sequences: Sequence[Sequence[int]]) -> list[Tensor]:
         """Return vectors (sentences, width) after the embeddings and after each layer."""
@@ -69,6 +75,23 @@ class Encoder:
             for rows, ids, mask in self._batches(sequences):
                 file.put(rows, pool(self._states(ids, mask, layer), mask, self.pooling))
         return load(path)
+
+    @torch.inference_mode()
+    def all_layers(
+        self, sequences: Sequence[Sequence[int]], name: str
+    ) -> list[NDArray[np.float16]]:
+        """Return what ``one_layer`` does of every layer, the embeddings first, in one pass."""
+        folder, size = self.scratch(name), width(self.backbone)
+        paths = [folder / f"{layer}.npy" for layer in range(self.layers + 1)]
+        with ExitStack() as stack:
+            files = [stack.enter_context(Writer(path, len(sequences), size)) for path in paths]
+            for rows, ids, mask in self._batches(sequences):
+                states = self.backbone(
+                    input_ids=ids, attention_mask=mask, output_hidden_states=True
+                ).hidden_states
+                for file, state in zip(files, states, strict=True):
+                    file.put(rows, pool(state, mask, self.pooling))
+        return [load(path) for path in paths]
 
     def _batches(
         self, sequences: Sequence[Sequence[int]]

@@ -53,7 +53,7 @@ def languages(task: str) -> list[str]:
 
 SIZES = {
     ("anli", "train"): 48, ("anli", "dev"): 24, ("anli", "test"): 24,
-    ("bucc2018", "dev"): 4, ("bucc2018", "test"): 5,
+    ("bucc2018", "dev"): 4, ("bucc2018", "test"): 5, ("bucc2018", "pool"): None,
     ("lareqa", "test"): 9, ("lareqa", "pool"): 9, ("mewsli_x", "pool"): 24,
 }  # fmt: skip
 """Rows of the splits that are not of the usual size; of BUCC, pairs."""

@@ -33,6 +33,7 @@ POOLING = {"encoder": "mean", "decoder": "last"}
 
 PROTOCOL: dict[str, dict[str, Any]] = {
     "multiple_choice": {"cut": "text_start"},
+    "token_classification": {"spacing": "running_text", "tag_at": "first_piece"},
     "span_extraction": {"stride": 128, "question": 64, "answer_characters": 40},
     "masked_lm": {"mask_share": 0.15},
     "dual_encoder": {"scale": 20.0, "top": 20},
@@ -77,10 +78,13 @@ def pieces() -> PreTrainedTokenizerFast:
     )  # fmt: skip
 
 
-def octets() -> PreTrainedTokenizerFast:
-    """Return a tokenizer of a decoder: bytes, nothing before, between or after texts."""
+def octets(prefix: bool = True) -> PreTrainedTokenizerFast:
+    """Return a tokenizer of a decoder: bytes, nothing before, between or after texts.
+
+    Without ``prefix`` a text begins without a space, as with Llama 3, Qwen and BLOOM.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = [f"Ġ{word}" for word in WORDS]
+    words = [f"Ġ{word}" for word in WORDS] + ([] if prefix else list(WORDS))
     merges = []
     vocabulary = dict.fromkeys(alphabet)
     for word in words:
@@ -89,11 +93,11 @@ def octets() -> PreTrainedTokenizerFast:
             vocabulary[word[:end]] = None
     ids = {token: number for number, token in enumerate(vocabulary)}
     backend = Tokenizer(models.BPE(ids, list(dict.fromkeys(merges))))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     backend.post_processor = processors.ByteLevel(trim_offsets=True)
     backend.add_special_tokens(["<end>"])
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<end>", add_prefix_space=True
+        tokenizer_object=backend, eos_token="<end>", add_prefix_space=prefix
     )
 
 

@@ -43,24 +43,16 @@ def encode(
         raise DataInvalid(f"the plan cuts texts by another rule: {task['protocol']['cut']!r}")
     end = encoding.seam(tokenizer)
     index = {label: number for number, label in enumerate(task["labels"])}
-    texts = [row["text"] + end for row in rows for _ in row["choices"]]
-    choices = [choice for row in rows for choice in row["choices"]]
     room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
-    lengths = [len(i) for i in tokenizer(choices, add_special_tokens=False)["input_ids"]]
-    alone = [length >= room for length in lengths]
-    ids: list[list[int]] = [[]] * len(choices)
-    for cut, rule in ((False, "only_first"), (True, "only_second")):
-        chosen = [place for place, long in enumerate(alone) if long is cut]
-        if chosen:
-            found = _pairs(
-                tokenizer,
-                ["" if cut else texts[place] for place in chosen],
-                [choices[place] for place in chosen],
-                rule,
-                max_length,
-            )
-            for place, sequence in zip(chosen, found, strict=True):
-                ids[place] = sequence
+    lengths: list[int] = []
+    ids: list[list[int]] = []
+    for start in range(0, len(rows), encoding.CHUNK):
+        chunk = rows[start : start + encoding.CHUNK]
+        texts = [row["text"] + end for row in chunk for _ in row["choices"]]
+        choices = [choice for row in chunk for choice in row["choices"]]
+        found = tokenizer(choices, add_special_tokens=False, return_attention_mask=False)
+        lengths += (own := [len(i) for i in found["input_ids"]])
+        ids += _cut(tokenizer, texts, choices, [length >= room for length in own], max_length)
     return pl.DataFrame(
         {
             "id": [row["id"] for row in rows for _ in row["choices"]],
@@ -136,6 +128,26 @@ def predictions(
     """Return the columns of the predictions; of equal choices the first is taken."""
     scores = [[found[sequence] for sequence in group] for group in data.items]
     return {"predicted": [row.index(max(row)) for row in scores], "scores": scores}
+
+
+def _cut(
+    tokenizer: Any, texts: list[str], choices: list[str], alone: list[bool], max_length: int
+) -> list[list[int]]:
+    """Return the ids of texts with their choices; ``alone`` says which choices fill the length."""
+    ids: list[list[int]] = [[]] * len(choices)
+    for cut, rule in ((False, "only_first"), (True, "only_second")):
+        chosen = [place for place, long in enumerate(alone) if long is cut]
+        if chosen:
+            found = _pairs(
+                tokenizer,
+                ["" if cut else texts[place] for place in chosen],
+                [choices[place] for place in chosen],
+                rule,
+                max_length,
+            )
+            for place, sequence in zip(chosen, found, strict=True):
+                ids[place] = sequence
+    return ids
 
 
 @contextmanager

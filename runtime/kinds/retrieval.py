@@ -3,7 +3,8 @@
 Prepared: ``id``, ``source_ids`` (the foreign sentence), ``target_ids`` (the English one).
 Predictions: ``id``, ``gold`` and ``predicted`` (for each English sentence the row of the foreign
 one), ``score`` (its cosine), ``reverse`` (for each foreign sentence the row of the English one),
-``reverse_score``.
+``reverse_score``; the same four with ``_margin`` and ``_distance`` behind, of the scores whose
+names end so, where the score is the margin.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from torch.nn import functional
 
 from runtime import encode as encoding
 from runtime.batches import arrays
-from runtime.mining import aligned
+from runtime.mining import aligned, picked
+from runtime.mining.retrieval import KINDS
 from runtime.rows import Row
 from runtime.vectors import Encoder
 
@@ -59,17 +61,24 @@ def find(
     scores = {name: value for name, value in sweep[chosen].items() if name != "depth"}
     forward, forward_score = nearest(target[chosen], source[chosen])
     reverse, reverse_score = nearest(source[chosen], target[chosen])
-    predicted = pl.DataFrame(
-        {
-            "id": frame["id"],
-            "gold": range(len(frame)),
-            "predicted": forward.tolist(),
-            "score": forward_score.tolist(),
-            "reverse": reverse.tolist(),
-            "reverse_score": reverse_score.tolist(),
-        }
-    )
-    return {"n": len(frame), "scores": scores, "layers": sweep}, predicted
+    columns: dict[str, Any] = {
+        "id": frame["id"],
+        "gold": range(len(frame)),
+        "predicted": forward.tolist(),
+        "score": forward_score.tolist(),
+        "reverse": reverse.tolist(),
+        "reverse_score": reverse_score.tolist(),
+    }
+    for kind, found in picked(source[chosen], target[chosen]).items():
+        if end := KINDS[kind]:
+            columns |= {
+                f"predicted{end}": found.forward,
+                f"score{end}": found.forward_score,
+                f"reverse{end}": found.reverse,
+                f"reverse_score{end}": found.reverse_score,
+            }
+    predicted = pl.DataFrame(columns)
+    return {"n": len(frame), "scores": scores, "layer": chosen, "layers": sweep}, predicted
 
 
 def nearest(queries: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,9 @@
 """One tag for each word.
 
+Words are read as in running text with a space between them (`spacing: running_text` in the plan),
+and tagged at their first piece or, in a model whose vectors are of the last token, at their last
+one (`tag_at`).
+
 Prepared: a row for each window of a sentence, those of one sentence together: ``id``,
 ``input_ids``, ``positions`` (of each word's token), ``tags`` (of the window's words: indices, or
 names where the labels are those of the training set). Predictions: ``id``, ``gold`` and
@@ -28,9 +32,13 @@ from runtime import metrics
 from runtime.batches import IGNORED, Batch, Examples, arrays, grouped, owners
 from runtime.batches import present as present
 from runtime.encode import CUT
+from runtime.invalid import DataInvalid
 from runtime.metrics import tagging
 from runtime.model import Model, linear
 from runtime.rows import Row
+
+SPACING = "running_text"
+"""The one way of putting words together that this module has."""
 
 UNHEARD = -1
 """The index of a tag that is not among the labels."""
@@ -40,9 +48,13 @@ def encode(
     rows: Sequence[Row], task: Mapping[str, Any], tokenizer: Any, max_length: int
 ) -> pl.DataFrame:
     """Return the windows of the sentences, see ``runtime.encode.windows``."""
+    protocol = task["protocol"]
+    if protocol["spacing"] != SPACING:
+        raise DataInvalid(f"the plan spaces words by another rule: {protocol['spacing']!r}")
     index = {label: number for number, label in enumerate(task["labels"])}
     columns: dict[str, list[Any]] = {"id": [], "input_ids": [], "positions": [], "tags": []}
-    found = encoding.windows(tokenizer, [row["tokens"] for row in rows], max_length)
+    sentences = [row["tokens"] for row in rows]
+    found = encoding.windows(tokenizer, sentences, max_length, str(protocol["tag_at"]))
     for row, windows in zip(rows, found, strict=True):
         start = 0
         for ids, positions in windows:

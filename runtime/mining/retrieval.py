@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,6 +14,36 @@ from runtime.mining.search import BLOCK, Nearest, neighbours
 
 KINDS: dict[Margin, str] = {"absolute": "", "ratio": "_margin", "distance": "_distance"}
 """The end of a score's name by what it ranks by."""
+
+
+class Picked(NamedTuple):
+    """What each row finds first on the other side, and what it ranks by there."""
+
+    forward: NDArray[np.int64]
+    forward_score: NDArray[np.float64]
+    reverse: NDArray[np.int64]
+    reverse_score: NDArray[np.float64]
+
+
+def picked(
+    source: Vectors,
+    target: Vectors,
+    k: int = 4,
+    *,
+    block: int = BLOCK,
+    device: torch.device | None = None,
+) -> dict[Margin, Picked]:
+    """Return what is found by each margin: ``forward`` by the rows of ``target`` (English).
+
+    The ``k`` nearest of each query are ranked; of equal margins the more similar one comes first.
+    """
+    found = neighbours(source, target, k, block=block, device=device)
+    result = {}
+    for kind in KINDS:
+        forward, backward = margins(found, kind)
+        ours, theirs = _first(found.backward, backward), _first(found.forward, forward)
+        result[kind] = Picked(*ours, *theirs)
+    return result
 
 
 def aligned(
@@ -32,18 +64,23 @@ def aligned(
     """
     if not len(source) or len(source) != len(target):
         raise ValueError(f"no aligned pairs: {len(source)} rows and {len(target)} rows")
-    found = neighbours(source, target, k, block=block, device=device)
     scores: dict[str, float] = {}
-    for kind, name in KINDS.items():
-        forward, backward = margins(found, kind)
-        official, reverse = _right(found.backward, backward), _right(found.forward, forward)
+    for kind, found in picked(source, target, k, block=block, device=device).items():
+        name = KINDS[kind]
+        official, reverse = _right(found.forward), _right(found.reverse)
         scores[f"top1{name}"] = official
         scores[f"top1_reverse{name}"] = reverse
         scores[f"top1_both{name}"] = (official + reverse) / 2
     return scores
 
 
-def _right(side: Nearest, margin: NDArray[np.float64]) -> float:
-    """Return how often a row ranks its partner first, of equal margins the more similar one."""
-    rows = np.arange(len(margin))
-    return 100.0 * float((side.rows[rows, margin.argmax(axis=1)] == rows).mean())
+def _first(
+    side: Nearest, margin: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    rows, best = np.arange(len(margin)), margin.argmax(axis=1)
+    return side.rows[rows, best], margin[rows, best]
+
+
+def _right(found: NDArray[np.int64]) -> float:
+    """Return how often a row finds its partner."""
+    return 100.0 * float((found == np.arange(len(found))).mean())

@@ -10,7 +10,7 @@ import polars as pl
 
 from compiler.plan import Stage
 from runtime import data
-from runtime.encode import first_ids, unknown_share
+from runtime.encode import first_ids, spaced, unknown_share
 from runtime.kinds import ENCODED
 from runtime.model import hub_commit
 from runtime.rows import GROUP
@@ -22,7 +22,8 @@ def run(
 ) -> dict[str, Any]:
     """Write ``data.arrow`` (its columns are the kind's) and return what was read.
 
-    What is true or false of a sequence, as ``answer_cut``, is counted in the result.
+    What is true or false of a sequence, as ``answer_cut``, is counted in the result; of words it
+    says whether the tokenizer was given the spaces between them, see ``runtime.encode.spaced``.
     """
     split, language = part.split("@")[0].split(".", 1)
     tell(part=part)
@@ -52,5 +53,6 @@ def run(
         "text_sha256": data.fingerprint(rows),
         "unknown_share": round(unknown_share(frame, tokenizer.unk_token_id), 6),
         **loaded.account(),
+        **({"words_spaced": spaced(tokenizer)} if task["kind"] == "token_classification" else {}),
         **{n: int(frame[n].sum()) for n, kind in frame.schema.items() if kind == pl.Boolean},
     } | {name: commit for name, commit in commits.items() if commit}

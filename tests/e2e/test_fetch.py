@@ -157,7 +157,8 @@ def test_what_cannot_be_had_is_named_and_the_rest_fetched(
     drop_last(root / "datasets" / PAWS / "de" / "test-00000-of-00001.parquet")
     study = small(tmp_path, repositories[1], "base", "large", targets=["paws_x", "xnli"],
                   counts=recounted(("mnli", "paws_x", "xnli")))  # fmt: skip
-    source = {"hub": "facebook/xnly", "config": "{language}", "splits": {"test": "test"},
+    source = {"hub": "facebook/xnly", "config": "{language}",
+              "splits": {"train": "train", "dev": "validation", "test": "test"},
               "columns": {"text": "premise", "text_pair": "hypothesis"}}  # fmt: skip
     change_task(study, "xnli", source=source, train_on=["mnli"])
     with hub(root, gated={LARGE}) as server:

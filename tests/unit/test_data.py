@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from compiler.data import matching
 from runtime import data
 from runtime.data import DataInvalid, fingerprint, load, read
 
@@ -236,3 +237,64 @@ def test_questions_of_a_file_in_the_form_of_squad(tmp_path: Path, allowed: str) 
              "answers": {"text": ["Ada"], "start": [0]}}  # fmt: skip
     second = first | {"id": "b", "question": "Why?", "answers": {"text": [], "start": []}}
     assert load(made, "test", "en")[0] == [first, second]
+
+
+# --- several files under one name
+
+
+def test_a_star_stands_for_several_files_in_their_order(tmp_path: Path) -> None:
+    for place, text in {"02/wsj_2.auto": "b", "02/wsj_10.auto": "a", "19/wsj_1.auto": "c"}.items():
+        path = tmp_path / "ccg" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"ID={place}\n(<L N NN NN {text} N>)\n", encoding="utf-8")
+    (tmp_path / "ccg" / "02" / "notes.txt").touch()
+    source = {"files": {"test": "ccg/*/*.auto"}}
+    made = task(tmp_path, [], [], labels_from="train", source=source)
+    rows = read(made | {"kind": "token_classification"}, "test", "en").rows
+    assert [row["tokens"] for row in rows] == [["a"], ["b"], ["c"]]
+    assert [row["id"] for row in rows] == ["02/wsj_10.auto", "02/wsj_2.auto", "19/wsj_1.auto"]
+    made["source"]["files"] = {"test": "ccg/*/*.nothing"}
+    made["source"]["format"] = "ccgbank"
+    with pytest.raises(DataInvalid, match=r"ccg/\*/\*.nothing cannot be read"):
+        read(made | {"kind": "token_classification"}, "test", "en")
+
+
+def test_only_the_star_is_special_in_a_name(tmp_path: Path) -> None:
+    for name in ("a[1].x", "a1.x", "a?.x", "ab.x", "aa[1].x"):
+        (tmp_path / name).touch()
+    assert [p.name for p in matching(tmp_path, "a*[1].x")] == ["a[1].x", "aa[1].x"]
+    assert [p.name for p in matching(tmp_path, "a*?.x")] == ["a?.x"]
+    assert matching(tmp_path, "a[1].x") == [tmp_path / "a[1].x"]
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "z.x").touch()
+    assert matching(tmp_path, "**/z.x") == [tmp_path / "**/z.x"], "one folder for each star"
+
+
+# --- what makes a mining task
+
+
+def mining(folder: Path, foreign: list[str], english: list[str], pairs: list[list[int]]) -> Any:
+    made = task(folder, [{"source": foreign, "target": english, "pairs": pairs}], [])
+    return made | {"kind": "bitext_mining"}
+
+
+def test_mining_without_distractors_is_refused(tmp_path: Path) -> None:
+    made = mining(tmp_path, ["a", "b"], ["A", "B"], [[1, 1], [2, 2]])
+    with pytest.raises(DataInvalid, match="all 2 sentences of the source side are in gold pairs"):
+        read(made, "test", "de")
+    made = mining(tmp_path, ["a", "b", "c"], ["A", "B"], [[1, 1], [2, 2]])
+    with pytest.raises(DataInvalid, match="x, test split, de: all 2 sentences of the target side"):
+        read(made, "test", "de")
+    made = mining(tmp_path, ["a", "b", "c"], ["A", "B", "C"], [[1, 1], [2, 2]])
+    assert read(made, "test", "de").found == 2
+
+
+def test_the_english_side_of_mining_is_counted(tmp_path: Path) -> None:
+    made = mining(tmp_path, ["a", "b"], ["A", "B", "B"], [[1, 1]])
+    made["counts"] = {"pool": {"de": 2}}
+    assert len(read(made, "test", "de").rows) == 5
+    made["counts"] = {"pool": {"de": 3}}
+    with pytest.raises(DataInvalid, match="expected 3 distinct English sentences to mine in, fo"):
+        read(made, "test", "de")
+    made["source"]["files"] = {"dev": "x.jsonl"}
+    assert len(read(made, "dev", "de").rows) == 5, "of the test side alone a number is known"

@@ -6,10 +6,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tinykinds import CHINESE, THAI, rows, task, tokenizer
+from tinykinds import CHINESE, THAI, octets, rows, task, tokenizer
 
+from runtime import encode
 from runtime.data import DataInvalid
-from runtime.encode import CUT, seam, unknown_share, windows
+from runtime.encode import CUT, FIRST, LAST, seam, spaced, unknown_share, windows
 from runtime.kinds import ENCODED, TRAINED
 
 ENCODER, DECODER = tokenizer("encoder"), tokenizer("decoder")
@@ -67,7 +68,84 @@ def test_a_word_without_a_token_is_read_as_unknown() -> None:
     assert [tokens(ids)[place] for place in positions] == ["▁cup", "<unk>", "▁red"]
     (((ids, positions),),) = windows(DECODER, [["cup", "", "red"]], 20)
     assert tokens(ids, DECODER) == ["Ġcup", "Ġ", "?", "Ġred"]
-    assert positions == [0, 1, 3]
+    assert positions == [0, 2, 3]
+
+
+SPACELESS = octets(prefix=False)
+
+
+def test_words_have_the_tokens_of_running_text() -> None:
+    assert [spaced(one) for one in (ENCODER, DECODER, SPACELESS)] == [False, False, True]
+    words = ["take", "a", "red", "cup", "cupred", "北京"]
+    for one in (ENCODER, DECODER, SPACELESS):
+        ((ids, _),) = next(windows(one, [words], 60))
+        assert ids == one(" ".join(words))["input_ids"]
+    (((ids, positions),),) = windows(SPACELESS, [["cup", "red", "door"]], 20)
+    assert tokens(ids, SPACELESS) == ["cup", "Ġred", "Ġdoor"]
+    assert positions == [0, 1, 2]
+
+
+def test_a_later_window_goes_on_as_the_text_does() -> None:
+    words = ["cup", "red", "door"] * 5
+    parts = next(windows(SPACELESS, [words], 8))
+    assert [x for ids, _ in parts for x in ids] == SPACELESS(" ".join(words))["input_ids"]
+
+
+def test_a_decoder_is_tagged_where_it_has_read_the_whole_word() -> None:
+    words = ["cup", "cupred", "red"]
+    (((ids, positions),),) = windows(SPACELESS, [words], 20, LAST)
+    assert tokens(ids, SPACELESS) == ["cup", "Ġcup", "red", "Ġred"]
+    assert positions == [0, 2, 3]
+    (((_, first),),) = windows(SPACELESS, [words], 20, FIRST)
+    assert first == [0, 1, 3]
+    long = next(windows(SPACELESS, [["cup", "x" * 30, "red"]], 8, LAST))
+    assert [positions for _, positions in long] == [[0], [7], [0]]
+    with pytest.raises(ValueError, match="not at 'middle'"):
+        next(windows(SPACELESS, [words], 20, "middle"))
+
+
+def test_where_words_are_tagged_is_the_plan_s() -> None:
+    of = task("token_classification")
+    row = {"id": "a", "tokens": ["take", "redcup"], "tags": ["O", "B-thing"]}
+    for place, expected in (("first_piece", [0, 1]), ("last_piece", [0, 2])):
+        own = of | {"protocol": {"spacing": "running_text", "tag_at": place}}
+        frame = ENCODED["token_classification"].encode([row], own, SPACELESS, 20)
+        assert frame["positions"].to_list() == [expected]
+    other = of | {"protocol": {"spacing": "none", "tag_at": "first_piece"}}
+    with pytest.raises(DataInvalid, match="another rule"):
+        ENCODED["token_classification"].encode([row], other, SPACELESS, 20)
+
+
+@pytest.mark.parametrize("length", range(8, 14))
+def test_no_cut_leaves_a_tag_on_a_lone_space(length: int) -> None:
+    words = ["cup", "red", "北京", "door", "北京", "cupr", "北京"] * 3
+    for ids, positions in next(windows(ENCODER, [words], length)):
+        assert all(tokens(ids)[place] not in ("▁", "</s>") for place in positions)
+
+
+def test_texts_are_tokenised_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tokenizer returns takes kilobytes a text: a million at once do not fit."""
+    sentences = [["take", "red"], ["cup"], ["see", "a", "door"], ["北京"], ["cupr", ""]]
+    choices = [
+        {"id": str(n), "text": "take " * n, "choices": ["a cup", "red " * 9], "label": "1"}
+        for n in range(5)
+    ]
+    of = task("multiple_choice", labels=["0", "1"], choices=2)
+    kind = ENCODED["multiple_choice"]
+    whole = list(windows(ENCODER, sentences, 8)), kind.encode(choices, of, ENCODER, 12)
+    most: list[int] = []
+    call = type(ENCODER).__call__
+
+    def counted(self: Any, text: Any, *more: Any, **named: Any) -> Any:
+        most.append(len(text) if isinstance(text, list) else 1)
+        return call(self, text, *more, **named)
+
+    monkeypatch.setattr(type(ENCODER), "__call__", counted)
+    monkeypatch.setattr(encode, "CHUNK", 2)
+    parts = list(windows(ENCODER, sentences, 8)), kind.encode(choices, of, ENCODER, 12)
+    assert parts[0] == whole[0]
+    assert parts[1].equals(whole[1])
+    assert max(most) == 4, "two rows of two choices"
 
 
 def test_a_word_longer_than_a_window_keeps_its_first_pieces() -> None:

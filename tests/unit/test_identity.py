@@ -33,13 +33,13 @@ KEYS = """\
 prepare-topics-v1-1af23e67b8
 train-topics-ladder_s-s1-v1-01fb515891
 evaluate-topics-ladder_s-s1-v1-78acd0addd
-prepare-twins-v1-eb299a1de2
-retrieve-twins-ladder_s-v1-f4752b7442
+prepare-twins-v1-4bbd1e9169
+retrieve-twins-ladder_s-v1-1415923958
 prepare-pairs-v1-03e6efef9b
 train-pairs-ladder_s-s1-v1-d140d296c8
 train-topics-after_pairs-ladder_s-s1-v1-e7d3813f65
 evaluate-topics-after_pairs-ladder_s-s1-v1-03c41d8e14
-retrieve-twins-after_pairs-ladder_s-s1-v1-bacc7fc7fc
+retrieve-twins-after_pairs-ladder_s-s1-v1-90141f085c
 """
 
 values = st.recursive(
@@ -362,3 +362,16 @@ def test_a_weight_file_is_in_the_key_and_a_note_is_not(own: Path) -> None:
     assert before & after == {k for k in before if k.startswith("prepare-")}
     (own / "models/local/tokenizer.json").write_text("{}")
     assert not after & set(local_plan(own).stages)
+
+
+def test_all_files_of_a_star_are_in_the_key(own: Path) -> None:
+    entry = own / "tasks/notes.yaml"
+    text = entry.read_text(encoding="utf-8").replace(
+        "notes/test.{language}", "notes/*test.{language}"
+    )
+    entry.write_text(text, encoding="utf-8")
+    before = local_plan(own).stages
+    (own / "tasks/notes/more_test.de.jsonl").write_text('{"text": "new", "label": "bad"}\n')
+    after = local_plan(own).stages
+    new = {p.split("@")[0] for k in after for p in set(after[k].parts) - set(before[k].parts)}
+    assert new == {"test.de", "de"}

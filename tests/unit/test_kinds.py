@@ -281,6 +281,10 @@ def test_one_layer_is_that_of_all(name: str, tmp_path: Path) -> None:
             unit, torch.nn.functional.normalize(every[layer - 1], dim=-1).numpy()
         )
     assert asked == ["x"] * 4
+    for layer, found in enumerate(encoder.all_layers(sequences, "y")):
+        assert np.array_equal(found, np.load(tmp_path / f"{layer}.npy"))
+        unit = torch.nn.functional.normalize(every[layer], dim=-1).numpy()
+        assert np.allclose(np.array(found, dtype=np.float32), unit, atol=2e-3), layer
 
 
 def test_the_best_weights_need_a_dev_split() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -237,6 +237,12 @@ class Planted:
     table: torch.Tensor
     layers: int = 2
     device: torch.device = CPU
+    width: int = 8
+    asked: list[str] = field(default_factory=list)
+
+    def all_layers(self, sequences: Any, name: str) -> Any:
+        self.asked.append(f"all {name}")
+        return [layer.numpy() for layer in self.every_layer(sequences)]
 
     def every_layer(self, sequences: Any) -> list[torch.Tensor]:
         found = self.table[[int(ids[0]) for ids in sequences]]
@@ -244,7 +250,7 @@ class Planted:
 
     def one_layer(self, sequences: Any, layer: int, name: str) -> Any:
         assert layer == 1
-        self.asked = len(sequences)
+        self.asked.append(name)
         return self.table[[int(ids[0]) for ids in sequences]].numpy()
 
 
@@ -276,6 +282,20 @@ def test_retrieval_is_that_of_the_declared_depth() -> None:
     mask = torch.zeros_like(cosines).scatter(1, cosines.topk(4, dim=1).indices, 1).bool()
     best = ratio.masked_fill(~mask, -9).argmax(1)
     assert scores["top1_margin"] == 100 * float((best == truth).double().mean())
+    every = torch.arange(10)
+    for end, margin in (
+        ("_margin", ratio),
+        ("_distance", cosines - (near[0][None, :] + near[1][:, None]) / 2),
+    ):
+        for query, side, way in ((1, "predicted", "score"), (0, "reverse", "reverse_score")):
+            near4 = cosines.topk(4, dim=query).indices
+            own = torch.zeros_like(cosines).scatter(query, near4, 1).bool()
+            masked = margin.masked_fill(~own, -9)
+            assert columns[f"{side}{end}"].to_list() == masked.argmax(query).tolist()
+            values = masked.max(dim=query).values.tolist()
+            assert columns[f"{way}{end}"].to_list() == pytest.approx(values, abs=1e-5)
+            found = 100 * float((masked.argmax(query) == every).double().mean())
+            assert found == scores[{1: "top1", 0: "top1_reverse"}[query] + end]
     assert [layer["depth"] for layer in result["layers"]] == [0.0, 0.5, 1.0]
     assert result["layers"][2]["top1"] != scores["top1"]
     assert result["n"] == 10
@@ -328,6 +348,42 @@ def test_a_threshold_is_tuned_on_dev_and_applied_to_test() -> None:
     assert kept == mining.accepted(mined(table), threshold)
     assert set(pairs.filter(pl.col("gold")).select("source", "target").rows()) == gold
     assert pairs.filter(pl.col("score").is_null())["gold"].all()
+
+
+def test_all_layers_are_scored_where_their_vectors_fit() -> None:
+    (dev, dev_table), (test, table) = corpus(1, 0.5), corpus(2, 0.8)
+    shifted = test.with_columns(pl.col("input_ids").list.eval(pl.element() + 60))
+    parts = {"dev": dev, "test": shifted}
+    of_a_split = 60 * 3 * 8 * 2 / 2**30
+    every = {}
+    for gib, swept in ((0.0, None), (of_a_split, "dev"), (2 * of_a_split, "test")):
+        encoder = Planted(torch.cat([dev_table, table]))
+        of = {"protocol": MINING["protocol"] | {"sweep_gib": gib}}
+        result, pairs = bitext_mining.find(of, parts, encoder, 0.5)  # type: ignore[arg-type]
+        every[swept] = (result, pairs)
+        assert result["layers_of"] == swept
+        one = [] if swept == "test" else ["test"] if swept == "dev" else ["dev", "test"]
+        whole = [x for x in ("dev", "test") if x not in one]
+        assert sorted(encoder.asked) == sorted(
+            [f"{x}-{side}" for x in one for side in ("source", "target")]
+            + [f"all {x}-{side}" for x in whole for side in ("source", "target")]
+        )
+        assert pairs.sort(pairs.columns).equals(every[None][1].sort(pairs.columns))
+        assert result["scores"] == every[None][0]["scores"]
+    assert every[None][0]["layers"] == []
+    swept = every["test"][0]["layers"]
+    assert [layer["depth"] for layer in swept] == [0.0, 0.5, 1.0]
+    assert {k: v for k, v in swept[1].items() if k != "depth"} == every[None][0]["scores"]
+    threshold = mining.best_threshold(mined(dev_table.abs()), GOLD)
+    expected = mining.mining_f1(GOLD, mining.accepted(mined(table.abs()), threshold))
+    assert swept[2]["threshold"] == threshold
+    assert swept[2]["mining_f1"] == expected["mining_f1"] != swept[1]["mining_f1"]
+    best = mining.best_threshold(mined(dev_table.abs()), GOLD)
+    expected = mining.mining_f1(GOLD, mining.accepted(mined(dev_table.abs()), best))
+    assert every["dev"][0]["layers"][2] == {"depth": 1.0, "best_f1": expected["mining_f1"]}
+
+
+GOLD = {(f"f{n}", f"e{n}") for n in range(20)}
 
 
 def test_without_dev_each_half_is_cut_by_the_other() -> None:

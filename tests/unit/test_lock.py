@@ -238,3 +238,17 @@ def test_local_data_is_frozen_too(tmp_path: Path) -> None:
     changed.write_text(changed.read_text("utf-8") + "\n", encoding="utf-8")
     (said,) = [d.message for d in check(study).diagnostics if d.code == "C215"]
     assert said == ("a data file is not as it was locked: tasks/../data/colours.test.de.jsonl")
+
+
+def test_all_files_of_a_star_are_frozen(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    entry = tmp_path / "own" / "tasks" / "colours.yaml"
+    text = entry.read_text("utf-8").replace("colours.test.", "colours*.test.")
+    entry.write_text(text, encoding="utf-8")
+    made = locks.make(check(study, locked=False), known)
+    locks.lock_path(study).write_text(locks.as_yaml(made, study.name), encoding="utf-8")
+    assert "C215" not in codes(study)
+    data = tmp_path / "own" / "data"
+    (data / "colours_more.test.de.jsonl").write_text("", encoding="utf-8")
+    (said,) = [d.message for d in check(study).diagnostics if d.code == "C215"]
+    assert said.endswith("tasks/../data/colours*.test.de.jsonl")

@@ -323,7 +323,7 @@ def test_what_the_sizes_share() -> None:
     (untouched,) = (
         s for s in of_kind(plan, "prepare") if s.task == "twins"
     )  # of two sizes, one stage
-    assert untouched.identity["max_length"] == 64  # what they have positions for, not 512
+    assert untouched.identity["max_length"] == 32  # the recipe's, as for any other text
 
 
 def test_languages_of_the_pretraining_are_what_is_read() -> None:

@@ -74,6 +74,11 @@ def test_a_tab_separated_quotation_mark_is_a_character(tmp_path: Path) -> None:
     ]
 
 
+def test_a_tab_separated_carriage_return_is_a_character(tmp_path: Path) -> None:
+    text = "a\tb\r\none\rtwo\tx\r\n\n\ry\tz\n"
+    assert records(tmp_path, "tsv", text) == [{"a": "one\rtwo", "b": "x"}, {"a": "\ry", "b": "z"}]
+
+
 def test_a_comma_separated_field_may_hold_line_ends(tmp_path: Path) -> None:
     assert records(tmp_path, "csv", 'a,b\n"x\ny",z\n') == [{"a": "x\ny", "b": "z"}]
     refused(tmp_path, "csv", 'a,b\n"x\ny",z\n1\n', r"x:4: expected 2 columns, found 1")

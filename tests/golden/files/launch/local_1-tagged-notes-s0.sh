@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Study files, job local_1-tagged-notes-s0: 2 stages in one process group.
-#   train-notes-after_tagged-local_1-s0-v1-a7cfba5f7c
-#   evaluate-notes-after_tagged-local_1-s0-v1-e4bfbb0c31
+#   train-notes-after_tagged-local_1-s0-v1-62d5499de6
+#   evaluate-notes-after_tagged-local_1-s0-v1-ddbf2a15ea
 # It reads what these jobs leave in the store: local_1-tagged-s0, prepare-local
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

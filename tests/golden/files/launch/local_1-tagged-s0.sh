@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Study files, job local_1-tagged-s0: 1 stages in one process group.
-#   train-tags-local_1-s0-v1-77d575c822
+#   train-tags-local_1-s0-v1-5c0d4c6b74
 # It reads what these jobs leave in the store: prepare-local
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Study files, job local_1-tagged-topics-s0: 2 stages in one process group.
-#   train-topics-after_tagged-local_1-s0-v1-77858cc853
-#   evaluate-topics-after_tagged-local_1-s0-v1-24b845c943
+#   train-topics-after_tagged-local_1-s0-v1-9701f945d9
+#   evaluate-topics-after_tagged-local_1-s0-v1-413af9e7f2
 # It reads what these jobs leave in the store: local_1-tagged-s0, prepare-local
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Study files, job local_2-tagged-notes-s0: 2 stages in one process group.
-#   train-notes-after_tagged-local_2-s0-v1-e9426c7fab
-#   evaluate-notes-after_tagged-local_2-s0-v1-f023fea64e
+#   train-notes-after_tagged-local_2-s0-v1-58f2ce1378
+#   evaluate-notes-after_tagged-local_2-s0-v1-7afcd1e128
 # It reads what these jobs leave in the store: local_2-tagged-s0, prepare-local
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Study files, job local_2-tagged-s0: 1 stages in one process group.
-#   train-tags-local_2-s0-v1-82e26b3851
+#   train-tags-local_2-s0-v1-81f54e35fc
 # It reads what these jobs leave in the store: prepare-local
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

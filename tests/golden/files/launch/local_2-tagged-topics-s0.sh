@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Study files, job local_2-tagged-topics-s0: 2 stages in one process group.
-#   train-topics-after_tagged-local_2-s0-v1-cf49d17d57
-#   evaluate-topics-after_tagged-local_2-s0-v1-bdd9cba7e9
+#   train-topics-after_tagged-local_2-s0-v1-e016b3c0d9
+#   evaluate-topics-after_tagged-local_2-s0-v1-276ea16d3c
 # It reads what these jobs leave in the store: local_2-tagged-s0, prepare-local
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -2,7 +2,7 @@
 # Study files, job prepare-local: 3 stages in one process group.
 #   prepare-notes-v1-d23195289d
 #   prepare-topics-v1-be19cc7b75
-#   prepare-tags-v1-b63e51a049
+#   prepare-tags-v1-06119d9b50
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=/dev/null

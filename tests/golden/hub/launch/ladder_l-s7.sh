@@ -2,11 +2,11 @@
 # Study hub, job ladder_l-s7: 7 stages in one process group.
 #   train-topics-ladder_l-s7-v1-10ffe35405
 #   evaluate-topics-ladder_l-s7-v1-2d981dbba6
-#   retrieve-twins-ladder_l-v1-e52369e82b
+#   retrieve-twins-ladder_l-v1-d869ba4ff2
 #   train-pairs-ladder_l-s7-v1-212585b01e
 #   train-topics-after_pairs-ladder_l-s7-v1-30a60bf44c
 #   evaluate-topics-after_pairs-ladder_l-s7-v1-2f5bc42503
-#   retrieve-twins-after_pairs-ladder_l-s7-v1-fa719db794
+#   retrieve-twins-after_pairs-ladder_l-s7-v1-940f2e37a6
 # It reads what these jobs leave in the store: prepare-ladder
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Study hub, job prepare-ladder: 6 stages in one process group.
 #   prepare-topics-v1-1af23e67b8
-#   prepare-twins-v1-eb299a1de2
+#   prepare-twins-v1-4bbd1e9169
 #   prepare-pairs-v1-03e6efef9b
 #   prepare-topics-v1-ae7f55687d
-#   prepare-twins-v1-52287048ed
+#   prepare-twins-v1-114fb301f1
 #   prepare-pairs-v1-50ca280e71
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

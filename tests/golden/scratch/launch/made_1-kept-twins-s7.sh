@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Study scratch, job made_1-kept-twins-s7: 1 stages in one process group.
-#   retrieve-twins-after_kept-made_1-s7-v1-8571f1fb69
+#   retrieve-twins-after_kept-made_1-s7-v1-6dab150e7a
 # It reads what these jobs leave in the store: made_1-kept-s7, prepare-made
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

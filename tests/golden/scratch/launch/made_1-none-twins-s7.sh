@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Study scratch, job made_1-none-twins-s7: 1 stages in one process group.
-#   retrieve-twins-made_1-v1-d666a23ff5
+#   retrieve-twins-made_1-v1-b8d4009c4e
 # It reads what these jobs leave in the store: prepare-made, pretrain-made_1
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

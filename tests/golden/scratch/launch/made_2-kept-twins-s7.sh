@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Study scratch, job made_2-kept-twins-s7: 1 stages in one process group.
-#   retrieve-twins-after_kept-made_2-s7-v1-75e9e08f9f
+#   retrieve-twins-after_kept-made_2-s7-v1-2989af7566
 # It reads what these jobs leave in the store: made_2-kept-s7, prepare-made
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

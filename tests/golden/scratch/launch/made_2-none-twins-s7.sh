@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Study scratch, job made_2-none-twins-s7: 1 stages in one process group.
-#   retrieve-twins-made_2-v1-90a0c1b787
+#   retrieve-twins-made_2-v1-b950ce41ef
 # It reads what these jobs leave in the store: prepare-made, pretrain-made_2
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -4,7 +4,7 @@
 #   prepare-paired-v1-374b0b520c
 #   prepare-plain-v1-2b27e031df
 #   prepare-topics-v1-d8fa92dad6
-#   prepare-twins-v1-44d7d43a54
+#   prepare-twins-v1-ce85477f0e
 #   prepare-pairs-v1-dbb73bcff3
 #   prepare-letters-v1-92ef44b5c2
 set -euo pipefail
