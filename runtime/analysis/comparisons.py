@@ -96,12 +96,14 @@ def _best(view: View) -> Iterator[Estimate]:
     named = replace(label(view, "rank", "points", "zero_shot", "*"), level="L2")
     ranks = rank_intervals(np.mean(gains, axis=0).T, names)
     for each in ranks:
-        place = None
+        place = lo = hi = None
         if each.mean is not None:
             place = 1.0 + sum((other.mean or 0.0) > each.mean for other in ranks)
+            lo, hi = float(each.best), float(each.worst)
+        reason = each.reason or ("" if place is not None else "it has a score on no task")
         yield replace(
-            named, arm=each.name, estimate=place, lo=float(each.best), hi=float(each.worst),
-            reason=each.reason, method="studentised bootstrap of tasks, all ranks jointly",
+            named, arm=each.name, estimate=place, lo=lo, hi=hi, reason=reason,
+            method="studentised bootstrap of tasks, all ranks jointly",
         )  # fmt: skip
 
 

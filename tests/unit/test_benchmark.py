@@ -65,7 +65,9 @@ def test_the_table_is_of_means_over_seeds_and_common_cells() -> None:
         ({"metric": "squad", "value": 60.0, "chance": 50.0, "n": 100}, True),
         ({"metric": "squad", "value": 66.0, "chance": 50.0, "n": 100}, False),
         ({"metric": "mlqa", "value": 0.0, "chance": 0.0, "n": 100}, True),
-        ({"metric": "map_at_20", "value": 0.0, "chance": 0.0, "n": 100}, False),
+        ({"metric": "map_at_20", "value": 0.0, "chance": 0.0, "n": 100}, True),
+        ({"metric": "map_at_20", "value": 2.5, "chance": 0.5, "n": 100}, True),
+        ({"metric": "map_at_20", "value": 3.0, "chance": 0.5, "n": 100}, False),
     ],
 )
 def test_a_run_that_learnt_no_answers_is_degenerate(dev: dict[str, object], bad: bool) -> None:

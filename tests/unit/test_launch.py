@@ -17,6 +17,7 @@ from compiler.errors import EnvironmentUnready
 from compiler.expand import expand
 from compiler.plan import Plan
 from compiler.render import alone, machine, render, write
+from compiler.shape import strategy_of
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "specs/studies").glob("*.yaml"))
@@ -93,8 +94,8 @@ def accelerate_reads() -> Any:
         args, _, _ = launch._validate_launch_command(
             launch.launch_command_parser().parse_args(words)
         )
-        assert [args.use_fsdp, args.use_deepspeed] == [False, False]
-        if not args.multi_gpu:
+        assert not args.use_deepspeed
+        if not (args.multi_gpu or args.use_fsdp):
             command, environment = simple.prepare_simple_launcher_cmd_env(args)
             return command, environment
         environment = simple.prepare_multi_gpu_env(args)
@@ -136,6 +137,8 @@ def test_accelerate_accepts_every_script(shipped: tuple[Plan, Path], accelerate_
             "--store", str(folder.parent / "store"), "--job", job.name,
         ]  # fmt: skip
         assert environment["ACCELERATE_MIXED_PRECISION"] == "no"
+        divided = environment.get("ACCELERATE_USE_FSDP", "false") == "true"
+        assert divided == (strategy_of(plan, job) == "fsdp2")
         assert environment["OMP_NUM_THREADS"] == str(plan.execution["threads"] or 1)
         assert environment.get("PROCESSES", "1") == str(job.processes)
         assert environment["ACCELERATE_USE_CPU"].lower() == str(cpu).lower()

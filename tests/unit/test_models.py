@@ -123,7 +123,7 @@ Saved = dict[str, tuple[nn.Module, dict[str, Any]]]
 
 
 def test_every_family_with_an_architecture_is_among_them() -> None:
-    families = {p.stem for p in SPECS.glob("*.yaml")} - {"e5-depth"}
+    families = {p.stem for p in SPECS.glob("*.yaml")}
     members = {
         member.name: path.stem
         for path in SPECS.glob("*.yaml")
@@ -282,7 +282,7 @@ def test_the_second_text_of_a_pair_has_the_tokenizers_type(saved: Saved) -> None
 def test_no_other_model_is_given_token_types(name: str, saved: Saved) -> None:
     body = saved[name][0]
     assert separator_of(tokenizer(typed=False), body) is None
-    assert (separator_of(tokenizer(typed=True), body) is None) == (name != "mbert")
+    assert (separator_of(tokenizer(typed=True), body) is None) == (name not in ("mbert", "e5-1"))
 
 
 def test_a_tokenizer_that_divides_otherwise_is_refused(saved: Saved) -> None:
