@@ -9,14 +9,15 @@ from pathlib import Path
 from statistics import mean, variance
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 
 from compiler.plan import Plan, Stage
 from runtime import loop
-from runtime.batches import Batch, Source
-from runtime.kinds import token_classification
+from runtime.batches import Batch, Examples, Order, Source
+from runtime.kinds import TRAINED, token_classification
 from runtime.loop import english_dev, train
 from runtime.session import Session
 from runtime.stages.train import new_model
@@ -31,7 +32,7 @@ SETTINGS = {
 }  # fmt: skip
 """Those of the quickstart."""
 
-FLOOR = {"dev": 1.0, "loss": 0.1}
+FLOOR = {"dev": 1.0, "loss": 0.03}
 """What may always lie between the two ways: points of the dev score, nats of the mean loss."""
 
 Scores = dict[str, list[float]]
@@ -77,18 +78,35 @@ def start(session: Session, task: str, seed: int) -> tuple[Any, Stage]:
     return new_model(backbone, stage, session), stage
 
 
-def ours(session: Session, task: str) -> Scores:
+def ours(session: Session, task: str, sorted_by_length: bool = False) -> Scores:
+    """Train by the loop; in random batches, unless by length as it does by itself."""
     found: Scores = {"dev": [], "loss": []}
     for seed in SEEDS:
         model, stage = start(session, task, seed)
         data, dev = (session.examples(stage, part) for part in stage.identity["data"])
         source = Source(task, data.kind, data, session.task(stage))
         result = train(
-            model, [source], dev, SETTINGS, seed, session.accelerator, 128, lambda **_: None
-        )
+            model, [source], dev, SETTINGS, seed, session.accelerator, 128, lambda **_: None,
+            order=None if sorted_by_length else at_random(data, seed),
+        )  # fmt: skip
         found["dev"].append(result["english_dev"]["value"])
         found["loss"].append(mean(result["losses"]))
     return found
+
+
+def at_random(data: Examples, seed: int) -> Order:
+    """Draw batches as a Trainer does: an epoch in random order, its last batch short."""
+
+    def order(steps: int, start: int) -> Iterator[tuple[int, Batch]]:
+        draw, size, done = np.random.default_rng(seed), int(SETTINGS["batch"]), 0
+        while done < steps:
+            rows = draw.permutation(len(data)).tolist()
+            for begin in range(0, len(rows), size):
+                done += 1
+                if done <= steps:
+                    yield 0, TRAINED[data.kind].collate(data, rows[begin : begin + size], draw)
+
+    return order
 
 
 def plain(session: Session, task: str) -> Scores:
@@ -111,7 +129,7 @@ def plain(session: Session, task: str) -> Scores:
                         labels[place] = known.index(tag) if isinstance(tag, str) else tag
             items.append({"input_ids": row["input_ids"], "labels": labels})
         kind = session.task(stage)["kind"]
-        trainer = fit(model, kind, items, SETTINGS, seed, grouped=True)  # as our loop does
+        trainer = fit(model, kind, items, SETTINGS, seed, grouped=False)
         dev = session.examples(stage, stage.identity["data"][1])
         score = english_dev(model, dev, session.task(stage), session.accelerator, 128)
         found["dev"].append(score["value"])
@@ -141,7 +159,20 @@ def test_the_loop_learns_what_a_trainer_does(session: Session, reached: tuple[st
     found = ours(session, task)
     print(task, found, expected)
     assert not apart(found, expected)
-    assert mean(expected["dev"]) > 50
+    assert mean(expected["dev"]) > 30
+
+
+def test_batches_by_length_cost_no_score(session: Session, reached: tuple[str, Scores]) -> None:
+    """Like lengths have like labels in this data, so that their losses are higher; scores are not.
+
+    A Trainer that groups by length in the way of Transformers loses points here.
+    """
+    task, expected = reached
+    if task != "intents":
+        pytest.skip("one task is enough")
+    found = ours(session, task, sorted_by_length=True)
+    print(task, found, expected)
+    assert "dev" not in apart(found, expected)
 
 
 def never_falls(step: int, *_: Any) -> float:
