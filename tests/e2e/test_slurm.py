@@ -20,6 +20,7 @@ import pytest
 import yaml
 from cluster import lacking, slurm
 from e2e.test_faults import wait_for
+from e2e.test_resume import TIMES
 from e2e.test_study import plan_of, scores, work
 from rich.console import Console
 from tiny import write_study
@@ -231,8 +232,7 @@ def training(folder: Path) -> tuple[Running, str, str]:
 def result(study: Running, key: str) -> dict[str, Any]:
     record = study.store.record(key)
     assert record is not None
-    times = ("seconds", "training_seconds", "tokens_per_second", "resumed_after")
-    found = {k: v for k, v in record.result.items() if k not in times}
+    found = {k: v for k, v in record.result.items() if k not in TIMES}
     return found | {"weights": record.outputs["weights.safetensors"]["sha256"]}
 
 
