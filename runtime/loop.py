@@ -22,14 +22,11 @@ from runtime.invalid import DataInvalid
 from runtime.kinds import TRAINED
 from runtime.model import Model, parameter_counts
 from runtime.resume import Progress, keep, restored
-from runtime.schedule import at_chance, evaluations, single, steps_of
-from runtime.schedule import rate as rate
+from runtime.schedule import at_chance, evaluations, rate, single, steps_of
 from runtime.score import predict, score
 from runtime.strategy import AUTOCAST, computes
 from runtime.throughput import Meter
-from runtime.weights import add, computed_twice, freeze, groups, state_of
-from runtime.weights import aliases as aliases
-from runtime.weights import trained_state as trained_state
+from runtime.weights import add, computed_twice, freeze, groups, state_of, trained_state
 
 LOOK = 1.0
 """Seconds, about, between two looks at the losses: each look waits for the device."""

@@ -52,9 +52,28 @@ def keep(
         for kind, found in (("weights", weights), ("best", best), ("mean", mean))
         for name, value in found.items()
     }
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{number}/{name}": value for name, value in state.items()}
-    checkpoints.save(now.step, tensors, asdict(now))
+    checkpoints.save(now.step, tensors | moments(optimizer), asdict(now))
+
+
+def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return what an optimizer knows of each weight, by names that tell it from the weights."""
+    return {
+        f"optimizer/{number}/{name}": value
+        for number, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+
+
+def put_back(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimizer what ``moments`` returned, out of all tensors of a checkpoint."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for place, value in tensors.items():
+        kind, _, rest = place.partition("/")
+        if kind == "optimizer":
+            number, _, name = rest.partition("/")
+            state.setdefault(int(number), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def restored(
@@ -68,17 +87,12 @@ def restored(
     """Put the state of a checkpoint back, in place, and return how far it had come."""
     tensors, body = found
     kinds: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "mean": {}}
-    moments: dict[int, dict[str, Tensor]] = {}
     for place, value in tensors.items():
         kind, name = place.split("/", 1)
-        if kind == "optimizer":
-            number, name = name.split("/")
-            moments.setdefault(int(number), {})[name] = value
-        else:
+        if kind != "optimizer":
             kinds[kind][name] = value
     model.load_state_dict(kinds["weights"], strict=False)
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    put_back(optimizer, tensors)
     device = next(model.parameters()).device
     best.update({name: value.to(device) for name, value in kinds["best"].items()})
     mean.update({name: value.to(device) for name, value in kinds["mean"].items()})

@@ -15,12 +15,15 @@ from torch import Tensor
 
 from runtime.batches import Batch, pad
 from runtime.checkpoint import Checkpoints
+from runtime.division import noise
 from runtime.kinds import masked_lm
-from runtime.loop import AHEAD, LOOK, Diverged, rate
+from runtime.loop import AHEAD, LOOK, Diverged
 from runtime.model import parameter_counts
 from runtime.pretraining.objectives import Learner
 from runtime.pretraining.sampling import Step, steps
 from runtime.pretraining.texts import Pair, Texts
+from runtime.resume import moments, put_back
+from runtime.schedule import rate
 
 POINTS = 20
 """Points of the curve of losses that is kept; each is a mean over the steps since the last one."""
@@ -80,7 +83,7 @@ def pretrain(
         pace = rate(step - 1, total, settings["warmup"] * total, settings["schedule"])
         for group in optimizer.param_groups:
             group["lr"] = settings["learning_rate"] * pace
-        torch.manual_seed(seed * 1_000_003 + step)
+        torch.manual_seed(noise(seed, step, 0))
         masked, pairs = _batches(texts, drawn, np.random.default_rng([seed, 5, step]))
         now.tokens += sum(int(x.attention_mask.sum()) for x in (masked, pairs) if x is not None)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
@@ -143,9 +146,7 @@ def keep(
     What later steps draw depends on the seed and their number, so that no random state is in it.
     """
     tensors = {f"weights/{name}": value for name, value in moving(learner).items()}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{number}/{name}": value for name, value in state.items()}
-    checkpoints.save(now.step, tensors, asdict(now))
+    checkpoints.save(now.step, tensors | moments(optimizer), asdict(now))
 
 
 def restored(
@@ -155,17 +156,10 @@ def restored(
 ) -> Progress:
     """Put the state of a checkpoint back, in place, and return how far it had come."""
     tensors, body = found
-    moments: dict[int, dict[str, Tensor]] = {}
-    for place, value in tensors.items():
-        kind, _, name = place.partition("/")
-        if kind == "optimizer":
-            number, _, name = name.partition("/")
-            moments.setdefault(int(number), {})[name] = value
     with torch.no_grad():
         for name, own in moving(learner).items():
             own.copy_(tensors[f"weights/{name}"])
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    put_back(optimizer, tensors)
     now = Progress(**{name: body[name] for name in Progress.__dataclass_fields__})
     now.resumed.append(now.step)
     return now

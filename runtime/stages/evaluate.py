@@ -14,12 +14,12 @@ from runtime.adapters import unset
 from runtime.batches import present, scoring_batches
 from runtime.invalid import DataInvalid
 from runtime.kinds.dual_encoder import Pool
-from runtime.loop import aliases
 from runtime.mining import Writer, load
 from runtime.model import Model, width
 from runtime.score import predict, score
 from runtime.session import Session
 from runtime.stages.train import new_model
+from runtime.weights import aliases
 
 
 def run(

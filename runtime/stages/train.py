@@ -25,7 +25,7 @@ from runtime.batches import Examples, Source
 from runtime.checkpoint import MINUTES, Checkpoints
 from runtime.invalid import DataInvalid
 from runtime.kinds import TRAINED, masked_lm
-from runtime.loop import Judge, english_dev, train, trained_state
+from runtime.loop import Judge, english_dev, train
 from runtime.mixture import (
     Mixture,
     account,
@@ -37,6 +37,7 @@ from runtime.mixture import (
 )
 from runtime.model import Model, dropouts
 from runtime.session import LABELS, Session
+from runtime.weights import trained_state
 
 
 def run(

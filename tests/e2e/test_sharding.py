@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from tinykinds import examples, model, rows, task
 
 from runtime.kinds import TRAINED
-from runtime.loop import trained_state
 from runtime.model import Model
+from runtime.weights import trained_state
 
 KIND = "token_classification"
 
@@ -34,7 +34,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from runtime.loop import trained_state
+from runtime.weights import trained_state
 
 folder = Path(sys.argv[1])
 torch.set_num_threads(1)

@@ -17,9 +17,9 @@ from torch import nn
 from compiler.entries import Model as Entry
 from compiler.errors import EnvironmentUnready, StudyInvalid
 from runtime import abilities, adapters
-from runtime.loop import trained_state
 from runtime.model import Model, dropouts, linear, parameter_counts, read_backbone
 from runtime.session import Session
+from runtime.weights import trained_state
 
 IDS = torch.tensor([[5, 9, 11, 7, 30, 6], [8, 6, 12, 2, 3, 4]])
 

@@ -28,10 +28,10 @@ from transformers import (
 from runtime.invalid import DataInvalid
 from runtime.kinds import FOUND, TRAINED
 from runtime.language_head import language_head
-from runtime.loop import aliases, trained_state
 from runtime.model import Model, load_backbone
 from runtime.score import predict
 from runtime.vectors import Encoder
+from runtime.weights import aliases, trained_state
 
 CPU = torch.device("cpu")
 BOTH = [(name, kind) for name in ("encoder", "decoder") for kind in TASKS

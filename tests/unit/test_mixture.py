@@ -29,7 +29,7 @@ from runtime.collect import degeneracy
 from runtime.corpora import as_task
 from runtime.invalid import DataInvalid
 from runtime.kinds import TRAINED, masked_lm
-from runtime.loop import english_dev, train, trained_state
+from runtime.loop import english_dev, train
 from runtime.mixture import (
     Mixture,
     account,
@@ -44,6 +44,7 @@ from runtime.mixture import (
 )
 from runtime.model import Model
 from runtime.stages.train import add_heads
+from runtime.weights import trained_state
 
 SIZES = st.lists(st.integers(1, 100_000), min_size=2, max_size=8)
 LABELS = "sequence_classification"

@@ -163,7 +163,7 @@ def test_the_batch_is_the_same_however_it_is_cut(
     import torch
 
     from runtime.batches import Batch
-    from runtime.loop import shares
+    from runtime.division import shares
 
     rows = torch.arange(batch)
     whole = Batch(rows.tolist(), rows.unsqueeze(1), torch.ones(batch, 1), rows)
