@@ -64,10 +64,13 @@ class Site(Frozen):
         {}, description="Other options of `sbatch` by name, null for those without a value."
     )
     minutes: int = Field(
-        1440, gt=0, le=525600, description="Time limit of a job that has no estimate."
+        1440,
+        gt=0,
+        le=525600,
+        description="Time limit of a job that has no estimate: of all so far.",
     )
     headroom: float = Field(
-        1.5, ge=1, le=10, description="Time limit of a job, as a multiple of its estimate."
+        1.5, ge=1, le=10, description="Time limit as a multiple of the estimate; none has one yet."
     )
     most_minutes: int | None = Field(
         None, gt=0, description="Longest time limit that the cluster takes; jobs go on by requeue."
