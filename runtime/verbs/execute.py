@@ -1,0 +1,110 @@
+"""The verbs that run a study, follow it and end it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from runtime.terminal import Build, ClusterAt, StoreAt, Study, screen, whole_lines
+
+
+def compile_(
+    study: Study, build: Build = Path("build"), store: StoreAt = None, cluster: ClusterAt = None
+) -> int:
+    """Write plan.json, the launch scripts and their Accelerate configurations."""
+    from compiler.render import alone
+    from runtime import conduct, launches
+
+    made = conduct.expanded(study)
+    folder = conduct.output_folder(made, build, store)
+    with alone(folder):
+        conduct.write_output(made, folder, build, store, conduct.site_of(made, cluster))
+        launches.verify(made, folder)
+    screen().print(
+        f"{len(made.stages)} stages in {len(made.jobs)} jobs: {folder / 'plan.json'}\n"
+        f"run them with `stiltscale run {study}`, or by hand: bash {folder}/launch/<job>.sh;\n"
+        f"on Slurm with `--engine slurm`, or by hand: bash {folder}/submit.sh",
+        soft_wrap=True,
+        markup=False,
+        highlight=False,
+    )
+    return 0
+
+
+def run(
+    study: Study,
+    build: Build = Path("build"),
+    store: StoreAt = None,
+    parallel: Annotated[
+        int | None, typer.Option(min=1, help="Jobs at a time; default: the study's.")
+    ] = None,
+    engine: Annotated[
+        Literal["local", "slurm"], typer.Option(help="This machine, or a cluster's queue.")
+    ] = "local",
+    cluster: ClusterAt = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only ask Slurm whether it would take every script.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Submit to Slurm, and do not wait.")
+    ] = False,
+) -> int:
+    """Compile and run what is missing, here or on Slurm; then write the report."""
+    import signal
+
+    from compiler.render import alone
+    from runtime import conduct
+    from runtime.abilities import refuse_unknown
+    from runtime.scheduler import STOPPING
+
+    for number in STOPPING:  # jobs are asked to stop as by Ctrl-C
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    if engine == "local" and (cluster or dry_run or detach):
+        raise typer.BadParameter("--cluster, --dry-run and --detach go with --engine slurm")
+    if engine == "slurm" and parallel:
+        raise typer.BadParameter("--parallel is for this machine; a cluster's file has `at_once`")
+    made = conduct.expanded(study)
+    if not dry_run:
+        refuse_unknown(made, engine)
+    folder = conduct.output_folder(made, build, store)
+    with alone(folder):
+        if engine == "slurm":
+            site = conduct.site_of(made, cluster)
+            if dry_run:
+                conduct.rehearse(made, folder, build, store, site, screen())
+                return 0
+            try:
+                conduct.on_cluster(made, folder, study, build, store, site, detach, screen())
+            except KeyboardInterrupt:
+                screen(stderr=True).print(
+                    "Slurm goes on with the jobs. Run the same command to follow them; "
+                    "`stiltscale cancel` ends them."
+                )
+                return 130
+            return 0
+        conduct.conduct(made, folder, study, build, store, parallel, screen())
+    return 0
+
+
+def status(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
+    """Say how far a study is, from anywhere that sees its store: stages, and jobs on Slurm."""
+    from runtime import conduct
+    from runtime.store import Store
+
+    made = conduct.plan_to_report(study, build)
+    conduct.standing(made, Store((store or build / "store").resolve()), whole_lines())
+    return 0
+
+
+def cancel(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
+    """End a study's jobs on Slurm; what is finished is kept, and trainings save themselves."""
+    from runtime import cluster, conduct
+    from runtime.store import Store
+
+    made = conduct.plan_to_report(study, build)
+    ended = cluster.cancel(made, Store((store or build / "store").resolve()))
+    typer.echo(f"{ended} jobs cancelled")
+    return 0
