@@ -3,6 +3,8 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Tests that run beside each other; each may take a core and 2 GB.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow check golden fuzz bench clean
@@ -22,10 +24,10 @@ demo: $(INSTALLED) ## compile and run the embedded study, and say where its repo
 	$(BIN)/stiltscale run specs/studies/quickstart.yaml
 
 test: $(INSTALLED) ## run the tests, but for the slow ones
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-slow: $(INSTALLED) ## run the slow tests
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow
 
 check: $(INSTALLED) ## lint, types, import rules
 	$(BIN)/ruff check .

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from compiler import catalog as catalogs
+
+os.environ.pop("COLUMNS", None)  # tests that run beside each other are given a width of 80
 
 
 @pytest.fixture
