@@ -16,6 +16,9 @@ from torch import Tensor
 IGNORED = -100
 """The label of positions that do not count in the loss."""
 
+FULLER = 4
+"""How many times as many sequences a batch to score may have where they are short."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -196,10 +199,42 @@ def _token_groups(data: Examples, tokens: int, seed: int, epoch: int) -> list[li
 
 
 def scoring_batches(data: Examples, present: Present, batch: int) -> Iterator[Batch]:
-    """Yield every sequence once, longest first."""
+    """Yield every sequence once, longest first.
+
+    A batch has no more tokens than ``batch`` of the longest sequences, padding included: of shorter
+    ones it has more, up to ``FULLER`` times as many.
+    """
     order = sorted(range(len(data.input_ids)), key=lambda i: -len(data.input_ids[i]))
-    for start in range(0, len(order), batch):
-        yield present(data, order[start : start + batch])
+    start, tokens = 0, batch * (len(data.input_ids[order[0]]) if order else 0)
+    while start < len(order):
+        fit = tokens // max(1, len(data.input_ids[order[start]]))
+        end = start + min(fit, FULLER * batch)
+        yield present(data, order[start:end])
+        start = end
+
+
+def together(parts: Sequence[Examples]) -> Examples:
+    """Return examples of one kind and task as one, to be scored in one pass.
+
+    Sequences keep their order, those of the first part first. What a kind keeps for itself must be
+    lists, and is joined as it is: that of an example must not name other examples.
+    """
+    first = parts[0]
+    owners: list[int] = []
+    if len(first.owners):
+        ahead = 0
+        for part in parts:
+            owners += [ahead + owner for owner in part.owners]
+            ahead += len(part)
+    return Examples(
+        first.kind,
+        [ids for part in parts for ids in part.input_ids],
+        [label for part in parts for label in part.labels],
+        [places for part in parts for places in part.positions],
+        first.pad,
+        owners,
+        more={name: [one for part in parts for one in part.more[name]] for name in first.more},
+    )
 
 
 def present(data: Examples, sequences: Sequence[int]) -> Batch:

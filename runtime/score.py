@@ -50,9 +50,25 @@ def predict(
 ) -> dict[str, list[Any]]:
     """Return the columns of the predictions, a row per example, as the module of the kind says.
 
-    ``batch`` counts sequences; ``pool`` is what the queries of a dual encoder search in, ``head``
-    the name of the head. With ``shared`` the processes take batches in turn, each sequence is
-    predicted once, and all get all predictions.
+    ``pool`` is what the queries of a dual encoder search in; the rest is as in ``decoded``.
+    """
+    found = decoded(model, data, task, batch, device, head, shared)
+    return TRAINED[data.kind].predictions(found, data, task, pool)
+
+
+def decoded(
+    model: Model,
+    data: Examples,
+    task: Mapping[str, Any],
+    batch: int,
+    device: torch.device,
+    head: str = "head",
+    shared: Accelerator | None = None,
+) -> list[Any]:
+    """Return what the model says of each sequence, as the ``decode`` of the kind gives it.
+
+    ``batch`` counts sequences, ``head`` is the name of the head. With ``shared`` the processes take
+    batches in turn, each sequence is predicted once, and all get all predictions.
     """
     rank, world = (shared.process_index, shared.num_processes) if shared else (0, 1)
     kind = TRAINED[data.kind]
@@ -62,11 +78,11 @@ def predict(
         for chunk in islice(scoring_batches(data, kind.present, batch), rank, None, world):
             chunk = chunk.to(device)
             logits = model(chunk.input_ids, chunk.attention_mask, chunk.chosen, head)
-            decoded = kind.decode(logits, chunk, data, task)
-            for sequence, value in zip(chunk.rows, decoded, strict=True):
+            values = kind.decode(logits, chunk, data, task)
+            for sequence, value in zip(chunk.rows, values, strict=True):
                 found[sequence] = value
     if world > 1:
         own = [(place, value) for place, value in enumerate(found) if value is not None]
         for place, value in gather_object(own):
             found[place] = value
-    return kind.predictions(found, data, task, pool)
+    return found

@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from safetensors.torch import load_file
 from torch import nn
 
@@ -56,6 +57,7 @@ class Session:
     tokenizers: dict[str, Any] = field(default_factory=dict)
     loaded: tuple[str, nn.Module] | None = None
     pool: tuple[tuple[str, ...], Pool] | None = None
+    foreseen: tuple[str, dict[str, list[Any]]] = ("", {})
     _scratch: Path | None = None
 
     def model(self, stage: Stage) -> Mapping[str, Any]:
@@ -212,6 +214,13 @@ class Session:
             groups = frame.unique("id", keep="first", maintain_order=True)[GROUP].to_list()
             data = replace(data, more={**data.more, GROUP: groups})
         return data
+
+    def agreed(self, names: list[str]) -> list[str]:
+        """Return what the main process of the job says; all of them ask."""
+        said = [names]
+        if self.accelerator.num_processes > 1:
+            broadcast_object_list(said)
+        return said[0]
 
     def scratch(self, name: str) -> Path:
         """Return an empty folder for what this process alone needs; it goes with the process.

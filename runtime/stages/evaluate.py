@@ -1,25 +1,36 @@
-"""Scores a trained model on the test split of its task in one language."""
+"""Scores a trained model on the test split of its task, all languages in one pass.
+
+Each language is a part of the stage with a record of its own. The first one that is asked for is
+predicted together with those that are still missing: sequences of all of them fill the batches,
+sorted by length. What is predicted for the others waits in the session until they are asked for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import torch
 
+from compiler.errors import StoreDamaged
 from compiler.plan import Stage, language_of
 from runtime.adapters import unset
-from runtime.batches import present, scoring_batches
+from runtime.batches import Examples, present, scoring_batches, together
 from runtime.invalid import DataInvalid
+from runtime.kinds import TRAINED
 from runtime.kinds.dual_encoder import Pool
 from runtime.mining import Writer, load
 from runtime.model import Model, width
-from runtime.score import predict, score
+from runtime.score import decoded, predict, score
 from runtime.session import Session
 from runtime.stages.train import new_model
 from runtime.weights import aliases
+
+PASS = 100_000
+"""Sequences of other languages, at most, that are predicted with those of one language."""
 
 
 def run(
@@ -33,8 +44,11 @@ def run(
     batch = int(session.plan.execution["evaluation_batch"])
     pool = candidates(session, stage, model, task, tell)
     accelerator = session.accelerator
-    shared = None if stage.identity.get("pool") else accelerator  # see ranks.shared
-    predicted = predict(model, data, task, batch, accelerator.device, pool, shared=shared)
+    if pool is None:
+        found = foreseen(session, stage, part, data, task, model)
+        predicted = TRAINED[data.kind].predictions(found, data, task)
+    else:  # the main process does this alone, see ranks.shared
+        predicted = predict(model, data, task, batch, accelerator.device, pool)
     scores = score(data, task, predicted, language_of(part))
     ids = session.frame(stage.inputs["data"], f"test.{part}")["id"]
     if len(ids) > len(data):  # several rows for an example
@@ -45,6 +59,46 @@ def run(
         )
     value = next(iter(scores.values()))
     return {"metric": stage.identity["metric"], "value": value, "n": len(data), "scores": scores}
+
+
+def foreseen(
+    session: Session,
+    stage: Stage,
+    part: str,
+    data: Examples,
+    task: Mapping[str, Any],
+    model: Model,
+) -> list[Any]:
+    """Return what the model says of each sequence of a part, predicted with the parts after it.
+
+    A pass has at most ``PASS`` sequences beside those of the first part.
+    """
+    if session.foreseen[0] != stage.key or part not in session.foreseen[1]:
+        parts = {part: data}
+        for other in session.agreed(_others(session, stage, part)):
+            parts[other] = session.examples(stage, f"test.{other}")
+        device, batch = session.accelerator.device, int(session.plan.execution["evaluation_batch"])
+        every = together([*parts.values()])
+        found = decoded(model, every, task, batch, device, shared=session.accelerator)
+        values = iter(found)
+        split = {name: list(islice(values, len(own.input_ids))) for name, own in parts.items()}
+        session.foreseen = (stage.key, split)
+    return session.foreseen[1].pop(part)
+
+
+def _others(session: Session, stage: Stage, part: str) -> list[str]:
+    """Name the missing parts after one, of those that can be read, up to ``PASS`` sequences."""
+    wanted, room = session.store.missing(stage), PASS
+    found: list[str] = []
+    for other in wanted[wanted.index(part) + 1 :] if part in wanted else ():
+        try:
+            room -= len(session.examples(stage, f"test.{other}").input_ids)
+        except (DataInvalid, StoreDamaged):
+            continue  # when its own turn comes, this is the failure of that part
+        if room < 0:
+            break
+        found.append(other)
+    return found
 
 
 def trained_model(session: Session, stage: Stage, task: Mapping[str, Any]) -> Model:
