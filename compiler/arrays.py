@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from compiler.plan import Job, Plan
-from compiler.shape import Shape, shape
+from compiler.shape import Shape, class_of, shape
 from compiler.site import Site
 
 Kind = Literal["afterok", "afterany"]
@@ -85,8 +85,12 @@ def arrays(plan: Plan, site: Site | None = None) -> Arrays:
         return levels[name]
 
     waiting: dict[tuple[int, Shape], list[str]] = {}
+    limits: dict[str, int] = {}
     for job in plan.jobs:
-        waiting.setdefault((level(job.name), shape(plan, job, site)), []).append(job.name)
+        form = shape(plan, job, site)
+        limits[job.name] = form.minutes
+        form = replace(form, minutes=class_of(form.minutes))
+        waiting.setdefault((level(job.name), form), []).append(job.name)
     made: list[Array] = []
     places: dict[str, tuple[str, int]] = {}
     names: Counter[str] = Counter()
@@ -101,7 +105,8 @@ def arrays(plan: Plan, site: Site | None = None) -> Arrays:
         label = f"{at}-{_label(list(members.values()))}-{form.words}"
         names[label] += 1
         name = label if names[label] == 1 else f"{label}-{names[label]}"
-        made.append(Array(name, at, form, members, common, paired))
+        limit = max(limits[job] for job in members.values())
+        made.append(Array(name, at, replace(form, minutes=limit), members, common, paired))
         places.update({job: (name, index) for index, job in members.items()})
 
     for (at, form), members in sorted(waiting.items()):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.confounds import confounds
+from compiler.duration import seconds
 from compiler.entries import Corpus, Model, Task
 from compiler.fitting import described, machine_of
 from compiler.identity import slug
@@ -223,7 +224,10 @@ class _Expansion:
             ]
             each = [ways[model].devices if model in ways else devices for model in divided]
             processes = max(each, default=1)
-            result.append(Job(name, tuple(keys), tuple(sorted(needs)), processes))
+            takes = seconds(
+                keys, self.stages.made, self.planned, self.resolved.strategies, self.resolved.task
+            )
+            result.append(Job(name, tuple(keys), tuple(sorted(needs)), processes, takes))
         return tuple(sorted(result, key=lambda job: self.ranks[job.name]))
 
     def _job_name(self, model: Model, arm: Treatment, goal: Goal | None, seed: int) -> str:

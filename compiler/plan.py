@@ -44,12 +44,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One launch script: stages of one resource shape, run in order in one process group."""
+    """One launch script: stages of one resource shape, run in order in one process group.
+
+    ``seconds`` is how long it takes at most, None where that is not known.
+    """
 
     name: str
     stages: tuple[str, ...]
     after: tuple[str, ...]
     processes: int = 1
+    seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,11 @@ from compiler.plan import Job, Plan
 from compiler.site import Site
 
 LADDER = (15, 30, 60, 120, 240, 480, 720, 1440, 2880, 5760, 10080)
-"""Time limits in minutes: few, so that jobs of like length share an array."""
+"""Time limits in minutes."""
+
+CLASSES = (240, 1440)
+"""Minutes up to which jobs share an array, whose limit is that of its longest: a short limit lets
+Slurm fill gaps with short jobs, and few arrays keep its queue readable."""
 
 LAYERS = {
     "bert": "BertLayer",
@@ -77,14 +81,18 @@ def shape(plan: Plan, job: Job, site: Site | None = None) -> Shape:
 
 def minutes(job: Job, site: Site) -> int:
     """Return a job's time limit: its estimate with a margin, or what the site says without one."""
-    estimate = getattr(job, "seconds", None)
     found = site.minutes
-    if estimate is not None:
-        wanted = site.headroom * float(estimate) / 60 + site.notice_seconds / 60
+    if job.seconds is not None:
+        wanted = (site.headroom * job.seconds + site.notice_seconds) / 60
         found = next(
             (step for step in LADDER if step >= wanted), -(-int(wanted + 1) // 1440) * 1440
         )
     return min(found, site.most_minutes or found)
+
+
+def class_of(limit: int) -> int:
+    """Return the longest limit of the jobs that one with such a limit shares an array with."""
+    return next((step for step in CLASSES if limit <= step), LADDER[-1])
 
 
 def layer(plan: Plan, job: Job) -> str | None:

@@ -67,10 +67,10 @@ class Site(Frozen):
         1440,
         gt=0,
         le=525600,
-        description="Time limit of a job that has no estimate: of all so far.",
+        description="Time limit of a job that has no estimate, such as one that prepares data.",
     )
     headroom: float = Field(
-        1.5, ge=1, le=10, description="Time limit as a multiple of the estimate; none has one yet."
+        1.5, ge=1, le=10, description="Time limit as a multiple of the estimate, rounded up."
     )
     most_minutes: int | None = Field(
         None, gt=0, description="Longest time limit that the cluster takes; jobs go on by requeue."

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from compiler.errors import EnvironmentUnready, StudyInvalid
 from compiler.expand import expand
 from compiler.plan import Job, Plan
 from compiler.render import machine, render, write
-from compiler.shape import LAYERS, minutes, shape
+from compiler.shape import LAYERS, class_of, minutes, shape
 from compiler.site import Site, cluster_file
 from runtime import cluster, conduct, launches, slurm
 from runtime.abilities import refuse_unknown
@@ -74,8 +74,14 @@ def covers(
     return direct | above_
 
 
-def test_a_study_of_hundreds_of_jobs_is_a_dozen_arrays(shipped: Plan) -> None:
-    assert len(arrays(shipped).made) <= 30
+def test_a_study_of_hundreds_of_jobs_is_some_dozen_arrays(shipped: Plan) -> None:
+    made = arrays(shipped).made
+    assert len(made) <= 50  # by level, resources, what they wait for, and hours, a day or longer
+    jobs = {job.name: job for job in shipped.jobs}
+    for array in made:
+        limits = {minutes(jobs[name], Site()) for name in array.jobs.values()}
+        assert array.shape.minutes == max(limits)
+        assert len({class_of(limit) for limit in limits}) == 1
 
 
 def test_nothing_is_stopped_by_what_it_could_do_without(shipped: Plan) -> None:
@@ -127,27 +133,20 @@ def test_indices_are_written_short() -> None:
     assert indices([4]) == "4"
 
 
-@dataclass(frozen=True)
-class Estimated(Job):
-    """A job with what a planner adds."""
-
-    seconds: float | None = None
-
-
 @pytest.mark.parametrize(
     ("seconds", "site", "limit"),
     [
         (None, {}, 1440),
         (None, {"minutes": 90}, 90),
         (None, {"minutes": 90, "most_minutes": 60}, 60),
-        (600.0, {}, 30),
-        (3600.0, {"headroom": 2.0}, 240),
-        (3600.0 * 24 * 20, {}, 1440 * 31),
-        (3600.0 * 24 * 20, {"most_minutes": 2880}, 2880),
+        (600, {}, 30),
+        (3600, {"headroom": 2.0}, 240),
+        (3600 * 24 * 20, {}, 1440 * 31),
+        (3600 * 24 * 20, {"most_minutes": 2880}, 2880),
     ],
 )
-def test_time_limits(seconds: float | None, site: dict[str, Any], limit: int) -> None:
-    assert minutes(Estimated("x", (), (), 1, seconds), Site(**site)) == limit
+def test_time_limits(seconds: int | None, site: dict[str, Any], limit: int) -> None:
+    assert minutes(Job("x", (), (), 1, seconds), Site(**site)) == limit
 
 
 def test_machines_are_filled_evenly(fixed_catalog: Path) -> None:
@@ -483,7 +482,7 @@ def test_those_that_wait_for_many_wait_for_whole_arrays(
         return
     needs = arrays(shipped).made[-1].needs
     assert len(needs) == 30
-    assert all(text.startswith("afterany:") and text.count(":") < 6 for text in last)
+    assert all(text.startswith("afterany:") and text.count(":") < 10 for text in last)
 
 
 @pytest.fixture

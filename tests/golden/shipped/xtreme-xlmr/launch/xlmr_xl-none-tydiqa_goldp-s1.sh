@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Study xtreme-xlmr, job xlmr_xl-none-tydiqa_goldp-s1: 2 stages in one process group.
+#   train-tydiqa_goldp-xlmr_xl-s1-v1-KEY
+#   evaluate-tydiqa_goldp-xlmr_xl-s1-v1-KEY
+# It reads what these jobs leave in the store: prepare-xlm_r
+set -euo pipefail
+root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
+# shellcheck source=/dev/null
+source "$root/env.sh" # STILTSCALE_PYTHON and STILTSCALE_STORE
+# Without it a folder `runtime` where the script is started would be taken for ours.
+export PYTHONSAFEPATH=1
+export TOKENIZERS_PARALLELISM=false
+# Accelerate turns every failure into 1, so the worker leaves its own exit code here.
+STILTSCALE_EXIT_CODE="$(mktemp)"
+export STILTSCALE_EXIT_CODE
+trap 'rm -f -- "$STILTSCALE_EXIT_CODE"' EXIT
+code=0
+"$STILTSCALE_PYTHON" -m accelerate.commands.launch \
+  --config_file "$root/accelerate/xlmr_xl-none-tydiqa_goldp-s1.yaml" \
+  --quiet \
+  --module runtime.worker \
+  --plan "$root/plan.json" --store "$STILTSCALE_STORE" --job xlmr_xl-none-tydiqa_goldp-s1 || code=$?
+own="$(cat -- "$STILTSCALE_EXIT_CODE")"
+exit "${own:-$code}" # a worker that was killed has left none
