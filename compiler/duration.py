@@ -53,7 +53,9 @@ def _of(
 ) -> float | None:
     trained = stage.key if stage.kind == "train" else stage.inputs.get("weights")
     choice = choices.get(stage.model)
-    if stage.kind not in ("train", "evaluate") or choice is None or trained not in planned:
+    if stage.kind not in ("train", "evaluate") or choice is None or not trained:
+        return None
+    if trained not in planned:
         return None
     place, steps = planned[trained]
     fit = choice.fits[place]
