@@ -270,8 +270,9 @@ def _resources(plan: Plan, recorded: Mapping[str, Mapping[str, Any]]) -> Iterato
     said = (
         f"Memory is that of the heaviest training, hours of all; {how}, every text at full length"
     )
-    if recorded:
-        said += f"; recorded in this store: {', '.join(recorded)}"
+    for source in ("recorded", "piloted"):
+        if models := [name for name, took in recorded.items() if took["source"] == source]:
+            said += f"; {source} in this store: {', '.join(models)}"
     yield Text(f"{said}.", style="dim")
 
 

@@ -260,6 +260,10 @@ def described(
             {"strategy": way.title, "devices": way.devices, "memory_gib": round(size / GIB, 1)}
             for way, size in choice.rejected
         ],
+        "step_device_seconds": {
+            f"{phase}/{name}": round(each.step_seconds * choice.way.devices, 6)
+            for (phase, name), each in choice.fits.items()
+        },
         "source": f"traced; {device.mfu:.0%} of the peak rate {device.mfu_source}",
     }
     if hours is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from compiler.catalog import Catalog
 from compiler.errors import ReportImpossible
+from compiler.pilot import steps_of
 from compiler.plan import Plan, Stage
 from compiler.planning import (
     LEVELS,
@@ -78,10 +79,19 @@ class Prospects:
         }  # fmt: skip
 
 
-def prospects(plan: Plan, catalog: Catalog, noise: Noise) -> Prospects:
-    """Work out what a plan can detect. The noise is assumed, or that of an earlier report."""
+def prospects(
+    plan: Plan,
+    catalog: Catalog,
+    noise: Noise,
+    takes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Prospects:
+    """Work out what a plan can detect. The noise is assumed, or that of an earlier report.
+
+    ``takes`` has by model the device hours of all trainings that were measured: the hours of one
+    are those that were estimated, by the same factor.
+    """
     rate, device = _rate(plan, catalog)
-    ladder = ladder_of(plan, rate)
+    ladder = ladder_of(plan, rate, takes)
     by_level = {
         level: {name: detectable(ladder, level, each) for name, each in band(noise).items()}
         for level in LEVELS
@@ -99,7 +109,11 @@ def prospects(plan: Plan, catalog: Catalog, noise: Noise) -> Prospects:
     )
 
 
-def ladder_of(plan: Plan, rate: Mapping[str, float] | None = None) -> Ladder:
+def ladder_of(
+    plan: Plan,
+    rate: Mapping[str, float] | None = None,
+    takes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Ladder:
     """Return the counts of a plan's fine-tuned panel, without self-pairs and what stands apart.
 
     With ``rate``, operations a second by precision, the sizes have their hours by training run.
@@ -118,7 +132,7 @@ def ladder_of(plan: Plan, rate: Mapping[str, float] | None = None) -> Ladder:
     families: dict[str, list[Size]] = {}
     for name in dict.fromkeys(run.model for run in runs):
         model = plan.models[name]
-        target, before = _hours(plan, name, rate or {})
+        target, before = _hours(plan, name, rate or {}, (takes or {}).get(name, {}))
         size = Size(math.log10(int(model["parameters"][axis])), target, before)
         families.setdefault(str(model.get("family", "")), []).append(size)
     return Ladder(
@@ -163,20 +177,33 @@ def _rate(plan: Plan, catalog: Catalog) -> tuple[Mapping[str, float], str]:
     return {name: 1e12 * value for name, value in device.tflops.items()}, device.title
 
 
-def _hours(plan: Plan, model: str, rate: Mapping[str, float]) -> tuple[float, float]:
+def _hours(
+    plan: Plan, model: str, rate: Mapping[str, float], takes: Mapping[str, Any]
+) -> tuple[float, float]:
     """Return the mean hours of a model's target run, and of one intermediate run.
 
-    A step takes 6 operations for each parameter and token (Kaplan et al. 2020, arXiv:2001.08361).
-    Stages whose steps or whose device's rate are not known have none. Scoring is not counted.
+    Those of a model that was traced are of its own operations; of another one a step takes 6
+    operations for each parameter and token (Kaplan et al. 2020, arXiv:2001.08361). Stages whose
+    steps or whose device's rate are not known have none. Scoring is not counted.
     """
     last = {run.train for run in plan.runs}
     target: list[float] = []
     before: list[float] = []
+    traced = plan.execution.get("resources", {}).get(model, {}).get("step_device_seconds", {})
     for stage in plan.stages.values():
         if stage.kind == "train" and stage.model == model:
-            hours = _stage_hours(plan, stage, rate)
-            (target if stage.key in last else before).append(hours)
-    return tuple(sum(x) / len(x) if x else 0.0 for x in (target, before))  # type: ignore[return-value]
+            end = stage.key in last
+            phases = ("target", "intermediate") if end else ("intermediate", "target")
+            paces = [traced[x] for phase in phases if (x := f"{phase}/{stage.task}") in traced]
+            steps = steps_of(plan, stage)
+            if paces and steps is not None:
+                hours = steps * float(paces[0]) / 3600
+            else:
+                hours = _stage_hours(plan, stage, rate)
+            (target if end else before).append(hours)
+    estimated = sum(target) + sum(before)
+    factor = float(takes["device_hours"]) / estimated if takes and estimated else 1.0
+    return tuple(factor * sum(x) / len(x) if x else 0.0 for x in (target, before))  # type: ignore[return-value]
 
 
 def _stage_hours(plan: Plan, stage: Stage, rate: Mapping[str, float]) -> float:
@@ -184,12 +211,8 @@ def _stage_hours(plan: Plan, stage: Stage, rate: Mapping[str, float]) -> float:
     speed = rate.get(RATES.get(str(training.get("precision")), "fp32")) or rate.get("bf16")
     if not speed:
         return 0.0
-    batch = training.get("batch")
-    tokens = training.get("batch_tokens") or (batch or 0) * (training.get("max_length") or 0)
-    steps = training.get("steps")
-    if steps is None and training.get("epochs") and batch:
-        rows = plan.tasks.get(stage.task, {}).get("counts", {}).get("train", {}).get("en")
-        steps = None if rows is None else training["epochs"] * rows / batch
+    tokens = training.get("batch_tokens") or training["batch"] * training["max_length"]
+    steps = steps_of(plan, stage)
     if steps is None:
         return 0.0
     parameters = int(plan.models[stage.model]["parameters"]["non_embedding"])

@@ -79,6 +79,7 @@ for function in (
     catalog.recipes,
     catalog.benchmarks,
     execute.compile_,
+    execute.pilot,
     execute.run,
     execute.status,
     execute.cancel,

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -267,9 +268,52 @@ def report(made: Plan, store: Store, folder: Path, console: Console, study: Path
     console.print(f"report: {written}", soft_wrap=True, markup=False, highlight=False)
 
 
-def outlook(made: Plan, study: Path, pilot: Path | None = None) -> Prospects:
-    """Say what a plan can detect, with the noise assumed, or measured by an earlier report."""
-    return prospects(made, load_catalog(own_catalog(study)), piloted(pilot) if pilot else Noise())
+def outlook(
+    made: Plan,
+    study: Path,
+    pilot: Path | None = None,
+    takes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Prospects:
+    """Say what a plan can detect, with the noise assumed, or measured by an earlier report.
+
+    ``takes`` has by model the device hours that were measured.
+    """
+    noise = piloted(pilot) if pilot else Noise()
+    return prospects(made, load_catalog(own_catalog(study)), noise, takes or {})
+
+
+def pilot(
+    made: Plan, folder: Path, build: Path, store: Path | None, parallel: int | None,
+    console: Console,
+) -> None:  # fmt: skip
+    """Run what is missing of the pilot of a plan; what was done is shown by `stiltscale plan`.
+
+    Raises StagesFailed when some of it is not done.
+    """
+    write_output(made, folder, build, store)
+    kept = Store((store or build / "store").resolve())
+    kept.prepare()
+    sweep(kept)
+    if scheduler.unfinished(made, kept):
+        with progress.view(console) as tell:
+            at_once = parallel or int(made.execution["parallel"])
+            scheduler.run(made, folder, kept, at_once, tell)
+    for key, stage in made.stages.items():
+        if stage.kind == "train" and (record := kept.record(key)) is not None:
+            took = record.result["pilot"]
+            console.print(
+                f"{stage.model}, {stage.task}: {took['step_seconds']:.3f} s a step, "
+                f"{took['tokens_per_second']:,.0f} tokens/s, MFU {record.result['mfu']:.0%}",
+                soft_wrap=True, markup=False, highlight=False,
+            )  # fmt: skip
+    lacking = [key for key, state in status(kept, made).items() if state != "done"]
+    if lacking:
+        raise StagesFailed(
+            "F001",
+            f"{len(lacking)} of {len(made.stages)} stages of the pilot are not done",
+            where=str(folder / "logs"),
+            hint="read the log of its job, mend the cause, and run the same command again",
+        )
 
 
 def analyse_table(scores: Path, analysis: Path | None, build: Path, console: Console) -> None:

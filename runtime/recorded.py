@@ -1,10 +1,11 @@
-"""Reads from a store what trainings really took, in place of what was estimated."""
+"""Reads from a store what trainings or their pilots took, in place of what was estimated."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from compiler.pilot import pilot_of, steps_of
 from compiler.plan import Plan
 from runtime.store import Store
 
@@ -30,5 +31,36 @@ def recorded(store: Store, plan: Plan, states: Mapping[str, str]) -> dict[str, d
     for model, kinds in wanted.items():
         if all(kind in took for kind in kinds):
             total = sum(sum(took[kind]) / len(took[kind]) for kind in kinds)
-            found[model] = {"device_hours": total / 3600}
+            found[model] = {"device_hours": total / 3600, "source": "recorded"}
     return found
+
+
+def measured(store: Store, plan: Plan, states: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the device hours of each model's trainings as recorded; else as piloted, if so."""
+    return piloted(store, plan) | recorded(store, plan, states)
+
+
+def piloted(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
+    """Return by model the device hours of all its trainings by the pace of their pilots.
+
+    A model is left out where one of its trainings has no pilot in the store, or no known steps.
+    """
+    pace: dict[str, float | None] = {}
+    total: dict[str, float] = {}
+    unknown = set()
+    for stage in plan.stages.values():
+        if stage.kind != "train":
+            continue
+        pilot, steps = pilot_of(stage), steps_of(plan, stage)
+        if pilot not in pace:
+            record = store.record(pilot, "all")
+            pace[pilot] = None if record is None else record.result["pilot"]["device_seconds"]
+        if steps is None or pace[pilot] is None:
+            unknown.add(stage.model)
+        else:
+            total[stage.model] = total.get(stage.model, 0.0) + steps * float(pace[pilot] or 0.0)
+    return {
+        model: {"device_hours": seconds / 3600, "source": "piloted"}
+        for model, seconds in total.items()
+        if model not in unknown
+    }

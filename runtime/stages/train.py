@@ -36,6 +36,7 @@ from runtime.mixture import (
     with_replay,
 )
 from runtime.model import Model, dropouts
+from runtime.pace import Pace
 from runtime.session import LABELS, Session
 from runtime.weights import trained_state
 
@@ -75,6 +76,7 @@ def run(
     training = {**identity["training"], **execution.get("trainings", {}).get(stage.key, {})}
     mixture = mixed(stage, sources, training, stream)
     scoring = int(execution["evaluation_batch"])
+    pace = Pace() if identity.get("pilot") else None
     result = train(
         model,
         sources,
@@ -83,10 +85,12 @@ def run(
         stream,
         session.accelerator,
         scoring,
-        tell,
+        tell if pace is None else pace.telling(tell),
         order=None if mixture is None else partial(mixed_batches, mixture),
         steps=None if mixture is None else mixed_steps(mixture, identity.get("sampling")),
-        checkpoints=Checkpoints(
+        checkpoints=None
+        if pace
+        else Checkpoints(
             session.store.root, stage.key, execution.get("checkpoint_minutes", MINUTES)
         ),
         judge=mean_dev(model, sources, devs, session.accelerator, scoring),
@@ -95,6 +99,9 @@ def run(
     if mixture is not None:
         result["sources"] = account(mixture, losses)
     session.accelerator.free_memory()
+    if pace is not None:  # it is there for its time, and leaves no weights
+        processes = session.accelerator.num_processes
+        return result | {"pilot": pace.result(result["tokens_per_second"], processes)}
     if not session.accelerator.is_main_process:
         return result
     # What an earlier phase changed stays changed, also where this phase has it frozen.

@@ -89,6 +89,28 @@ def run(
     return 0
 
 
+def pilot(
+    study: Study,
+    build: Build = Path("build"),
+    store: StoreAt = None,
+    parallel: Annotated[
+        int | None, typer.Option(min=1, help="Jobs at a time; default: the study's.")
+    ] = None,
+) -> int:
+    """Train each kind of training of each size for some steps, so that plans know their pace."""
+    from compiler.pilot import pilots
+    from compiler.render import alone
+    from runtime import conduct
+    from runtime.abilities import refuse_unknown
+
+    made = pilots(conduct.expanded(study))
+    refuse_unknown(made)
+    folder = conduct.output_folder(made, build, store)
+    with alone(folder):
+        conduct.pilot(made, folder, build, store, parallel, screen())
+    return 0
+
+
 def status(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
     """Say how far a study is, from anywhere that sees its store: stages, and jobs on Slurm."""
     from runtime import conduct

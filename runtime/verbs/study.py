@@ -55,7 +55,7 @@ def plan(
     from compiler import formats
     from compiler.display import plan_view
     from runtime import conduct
-    from runtime.recorded import recorded
+    from runtime.recorded import measured
     from runtime.states import states
     from runtime.store import Store
 
@@ -66,7 +66,8 @@ def plan(
         if cells:
             write(formats.chunks(formats.cells(made, found, missing)))
         else:
-            outlook, takes = conduct.outlook(made, study), recorded(kept, made, found)
+            takes = measured(kept, made, found)
+            outlook = conduct.outlook(made, study, takes=takes)
             screen().print(plan_view(made, found, outlook, takes))
     elif form == "json":
         write([made.to_json()])
@@ -80,13 +81,20 @@ def power(
     pilot: Annotated[
         Path | None, typer.Option(help="A report.json whose measured noise is taken.")
     ] = None,
+    build: Build = Path("build"),
+    store: StoreAt = None,
     form: TableOrJson = "table",
 ) -> int:
     """Say which slope a study could detect at each level, and what would buy most per hour."""
     from compiler.display import power_view
     from runtime import conduct
+    from runtime.recorded import measured
+    from runtime.states import states
+    from runtime.store import Store
 
-    found = conduct.outlook(conduct.expanded(study, installed=False), study, pilot)
+    made, kept = conduct.expanded(study, installed=False), Store(store or build / "store")
+    takes = measured(kept, made, states(kept, made)[0])
+    found = conduct.outlook(made, study, pilot, takes)
     show(power_view(found), found.body() if form == "json" else None)
     return 0
 
