@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from compiler.entries import Benchmark, Corpus, Device, Family, LanguageEntry, Task
 from compiler.errors import Diagnostic, StudyInvalid
+from compiler.evidence import EvidenceSet
 from compiler.identity import digest
 from compiler.source import read
 from compiler.terms import Frozen
@@ -42,6 +43,7 @@ class Catalog:
     files: Mapping[str, Path] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    evidence: Mapping[str, EvidenceSet] = field(default_factory=dict)
 
     def origin(self, place: str) -> dict[str, str]:
         """Return the file that a definition came from, its digest, and the file it replaces."""
@@ -115,6 +117,7 @@ def load(own: Path | None = None, *, shown: str | None = None) -> Catalog:
         benchmarks=entries("benchmarks", Benchmark, "benchmark"),
         devices=entries("hardware", Device, "device"),
         corpora=entries("corpora", Corpus, "corpus"),
+        evidence=entries("evidence", EvidenceSet, "evidence"),
         languages=languages,
         files=files,
         digests=digests,

@@ -14,9 +14,10 @@ from compiler.codes import CODES
 from compiler.errors import Diagnostic, StudyInvalid
 from compiler.findings import Findings
 from compiler.inherit import read_study
+from compiler.published import evidence, strangers
 from compiler.resolve import Goal, Reading, Resolved, Treatment, arms, goals, models, readings
 from compiler.settings import lengths, retrievals, settings, uncounted, unselected
-from compiler.study import Study
+from compiler.study import EvidenceStudy, Study, model_of
 from compiler.validate import suggest, validate
 
 
@@ -29,7 +30,7 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
     the result.
     """
     document = read_study(path)
-    study = validate(document, Study)
+    study = validate(document, model_of(document.value))
     own = None
     if study.catalog is not None:
         named_in = Path(document.span(("catalog",)).file)  # perhaps a file that this one extends
@@ -52,6 +53,11 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
         study, catalog = locks.pinned(study, catalog, lock)
     found = Findings(document)
     say = found.say
+    sources = evidence(study, catalog, document, say)
+    if isinstance(study, EvidenceStudy):
+        return _published(
+            Resolved(path, study, catalog, (), {}, (), (), {}, evidence=sources), lock, found
+        )
     catalog = counts.recounted(study, catalog, say)
     ladder, families, describes = models(study, catalog, say)
     treatments = tuple(arms(study, catalog, say))
@@ -100,10 +106,24 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
         describes=describes,
         lock=locks.digests(lock) if lock else {},
         strategies=strategies,
+        evidence=sources,
     )
+    strangers(resolved, say)
     if lock is not None:
         locks.compare(lock, resolved, say)
     known = sorted(acknowledged(study, found), key=Diagnostic.sort_key)
+    return replace(resolved, diagnostics=tuple(known))
+
+
+def _published(resolved: Resolved, lock: locks.Lock | None, found: Findings) -> Resolved:
+    """Return a study of published scores alone, with what is found about it."""
+    if found.errors():
+        raise StudyInvalid([d for d in found.made if d.severity != "note"])
+    rules.duplicates(resolved.study, found.say)
+    if lock is not None:
+        resolved = replace(resolved, lock=locks.digests(lock))
+        locks.compare(lock, resolved, found.say)
+    known = sorted(acknowledged(resolved.study, found), key=Diagnostic.sort_key)
     return replace(resolved, diagnostics=tuple(known))
 
 
@@ -162,6 +182,9 @@ def acknowledged(study: Study, found: Findings) -> list[Diagnostic]:
 
 def _holds_catalog(folder: Path) -> bool:
     try:
-        return any((folder / kind).is_dir() for kind in ("tasks", "models", "recipes", "corpora"))
+        return any(
+            (folder / kind).is_dir()
+            for kind in ("tasks", "models", "recipes", "corpora", "evidence")
+        )
     except (OSError, ValueError):  # too long, or not to be looked into
         return False

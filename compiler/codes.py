@@ -46,6 +46,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "C125": ("error", "A task without an English dev set is to choose its weights on one."),
     "C126": ("error", "A task that can only be trained on is listed as a target."),
     "C127": ("error", "The study counts rows of a split that the task does not have."),
+    "C180": ("error", "A table of published scores is not there."),
     "C201": ("note", "An arm is not run before the target that is the same task."),
     "C202": ("warning", "An arm trains on the target's own training data (self-pair)."),
     "C203": ("note", "An arm and a target are made from the same English sentences."),
@@ -74,6 +75,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "C240": ("error", "A size fits the devices in no way."),
     "C241": ("warning", "A size does not fit the CPU of the catalog."),
     "C242": ("note", "What a size takes of its device is not known."),
+    "C280": ("note", "A claim speaks of what the study does not have."),
     "C301": ("error", "A package that the study needs is not installed."),
     "C302": ("error", "A package is installed in another version than the catalog describes."),
     "C303": ("error", "A local file that the study needs is not there."),
@@ -120,5 +122,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "A005": ("error", "A score table cannot be read or written."),
     "A006": ("error", "Rows of a score table are wrong."),
     "A007": ("error", "A score table joins several protocols."),
+    "A020": ("error", "Published scores lack a protocol, or have nothing of what is to be kept."),
+    "A021": ("error", "A table of published scores is not the one that was planned with."),
     "A010": ("error", "A report has no measured noise to plan with."),
 }

@@ -175,6 +175,9 @@ def plan_view(
     ``outlook`` is the slope that it can be expected to detect; ``takes`` says of models what was
     recorded of the time that they take.
     """
+    published = _published(plan)
+    if published and not plan.runs:
+        return Group(f"{plan.name}: 0 stages, nothing is run", *published)
     targets = list(dict.fromkeys(run.target for run in plan.runs))
     design = Table(title=f"{plan.name}: arms", box=box.SIMPLE, title_justify="left")
     design.add_column("arm", overflow="fold")
@@ -223,6 +226,7 @@ def plan_view(
     parts += [_tasks(plan)] if any(_known(task) for task in plan.tasks.values()) else []
     if outlook is not None:
         parts.append(prospects_view(outlook))
+    parts += published
     for confound in plan.confounds:
         parts.append(
             Text.assemble(("confound ", "yellow"), f"{confound['what']}: {confound['detail']}")
@@ -233,6 +237,18 @@ def plan_view(
             Text.assemble((f"{note['severity']} {note['code']} ", colour), note["message"])
         )
     return Group(*parts)
+
+
+def _published(plan: Plan) -> list[RenderableType]:
+    """Return a line for each table of published scores, and one for the claims."""
+    study = plan.study
+    lines = [
+        f"published scores: {x['label']}, sha256 {x['digest'][:16]}"
+        for x in study.get("evidence", ())
+    ]
+    claims = len(study.get("claims", ()))
+    lines += [f"published claims to judge: {claims}"] if claims else []
+    return [Text(line) for line in lines]
 
 
 def _resources(plan: Plan, recorded: Mapping[str, Mapping[str, Any]]) -> Iterator[RenderableType]:

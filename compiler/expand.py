@@ -74,6 +74,7 @@ class _Expansion:
                 "analysis": study.analysis.model_dump(mode="json"),
                 "describes": dict(resolved.describes),
                 **({"lock": dict(resolved.lock)} if resolved.lock else {}),
+                **published(resolved),
             },
             models={m.name: self._model(m) for m in resolved.models},
             arms={arm.name: self._arm(arm) for arm in arms},
@@ -185,7 +186,7 @@ class _Expansion:
 
     def _execution(self) -> dict[str, Any]:
         """Return the hardware settings; ``device`` is what Accelerate runs the named device as."""
-        hardware = self.resolved.study.hardware
+        resolved, hardware = self.resolved, self.resolved.study.hardware
         entry = self.resolved.catalog.devices.get(hardware.device)
         kind = entry.kind if entry and hardware.device not in ("cpu", "cuda") else hardware.device
         named = hardware.model_dump(exclude_none=True, exclude={"slurm"})
@@ -194,6 +195,8 @@ class _Expansion:
         named |= {"tracking": list(tracking)} if (tracking := self.resolved.study.tracking) else {}
         named |= {"trainings": self.stages.execution} if self.stages.execution else {}
         named |= {"resources": self._resources()} if self.resolved.strategies else {}
+        tables = {source.label: str(source.path.parent.resolve()) for source in resolved.evidence}
+        named |= {"evidence": tables} if tables else {}
         return {"threads": None} | named | {"device": kind, "device_name": hardware.device}
 
     def _resources(self) -> dict[str, Any]:
@@ -274,6 +277,7 @@ class _Expansion:
         used += [f"models/{family}" for family in sorted(set(self.resolved.families.values()))]
         used += [f"recipes/{study.recipe.name}", f"hardware/{study.hardware.device}", "languages"]
         used += [f"benchmarks/{study.targets.benchmark}"]
+        used += [f"evidence/{source.label}" for source in self.resolved.evidence]
         return {place: catalog.origin(place) for place in used if place in catalog.origins}
 
     def _corpora(self) -> dict[str, Reading]:
@@ -285,6 +289,15 @@ class _Expansion:
         for goal in self.resolved.goals:
             names |= {goal.task.task, *(task.task for task in goal.trains)}
         return sorted(names)
+
+
+def published(resolved: Resolved) -> dict[str, Any]:
+    """Return the published scores and claims of a study, if it has any; they are in no key."""
+    found = {
+        "evidence": [source.entry() for source in resolved.evidence],
+        "claims": [claim.entry() for claim in resolved.study.claims],
+    }
+    return {name: entries for name, entries in found.items() if entries}
 
 
 def flags(arm: Treatment, goal: Goal, analysis: Any) -> tuple[str, ...] | None:

@@ -119,7 +119,7 @@ def compare(lock: Lock, resolved: Resolved, say: Say) -> None:
             "`stiltscale lock` again if that is meant",
             ("study",),
         )
-    here = dict(_files(resolved))
+    here = dict((*_files(resolved), *_evidence(resolved)))
     changed = [name for name, content in lock.files.items() if here.get(name) != content]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
@@ -229,7 +229,7 @@ def make(resolved: Resolved, commit_of: Resolver) -> Lock:
         analysis_digest=digest(analysis),
         models=dict(sorted(found["model"].items())),
         datasets=dict(sorted(found["dataset"].items())),
-        files=dict(sorted(_files(resolved))),
+        files=dict(sorted((*_files(resolved), *_evidence(resolved)))),
         packages=dict(sorted(_installed(resolved))),
         catalog=dict(sorted(resolved.catalog.digests.items())),
     )
@@ -299,6 +299,12 @@ def _files(resolved: Resolved) -> Iterator[tuple[str, str]]:
                         found = [file_sha256(path) for path in there]
                         whole = digest(found) if "*" in name else found[0]
                         yield f"{entry.place[0]}/{name}", whole[:16]
+
+
+def _evidence(resolved: Resolved) -> Iterator[tuple[str, str]]:
+    """Yield the tables of published scores that are there, with their digest."""
+    for source in resolved.evidence:
+        yield f"evidence/{source.label}", source.digest[:16]
 
 
 def _installed(resolved: Resolved) -> Iterator[tuple[str, str]]:

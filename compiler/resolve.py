@@ -11,6 +11,7 @@ from compiler import scratch
 from compiler.catalog import Catalog
 from compiler.entries import Corpus, Model, Task
 from compiler.errors import Diagnostic
+from compiler.evidence import Source
 from compiler.source import Path_
 from compiler.strategy import Choice
 from compiler.study import Replay, Study
@@ -91,6 +92,7 @@ class Resolved:
     describes: Mapping[str, str] = field(default_factory=dict)
     lock: Mapping[str, str] = field(default_factory=dict)
     strategies: Mapping[str, Choice] = field(default_factory=dict)
+    evidence: tuple[Source, ...] = ()
 
     def task(self, name: str) -> Task:
         """Return a task of the catalog by name."""

@@ -380,8 +380,6 @@ def _runnable(
         reasons: set[str] = {t.kind for t in arm.tasks if t.kind not in RUNNABLE}
         for reason in sorted(reasons):
             users.setdefault(reason, {})[arm.name] = None
-    if study.evidence:
-        say("C211", "this version's report does not show `evidence` yet", "", ("evidence",))
     for reason, names in users.items():
         what = (
             f"this version plans and compiles {reason}, and cannot run it: {_listed(list(names))}"

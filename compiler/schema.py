@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from compiler.catalog import Catalog, Languages
 from compiler.entries import Benchmark, Corpus, Device, Family, Task
+from compiler.evidence import EvidenceSet
 from compiler.plan import SCHEMA, Plan
 from compiler.site import Site
 from compiler.study import Study
@@ -26,6 +27,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "benchmark": Benchmark,
     "recipe": Recipe,
     "device": Device,
+    "evidence": EvidenceSet,
     "languages": Languages,
     "cluster": Site,
 }
@@ -88,6 +90,7 @@ UNITS = {
     "threads": "threads",
     "tokens": "tokens",
     "total": "parameters",
+    "value": "points",
     "vocabulary": "entries",
     "warmup": "share of the steps, 0 to 1",
     "warmup_steps": "optimizer steps",
@@ -99,6 +102,9 @@ UNITS = {
 
 INHERITED = {"RecipeChoice": ("name",), "Ladder": ("family",)}
 """What is required in a study that extends no other, and may come from the other one."""
+
+RUN = ("models", "intermediate", "targets")
+"""Fields without which a study that has `evidence` is one of published scores alone."""
 
 PLAN_FIELDS = {
     "study": "Name, question, languages, seeds and the analysis plan.",
@@ -210,7 +216,11 @@ def _extended(body: dict[str, Any], definitions: dict[str, Any]) -> None:
     }
     body["if"] = {"required": ["extends"]}
     body["then"] = {}
-    body["else"] = {"required": needed, "properties": whole}
+    body["else"] = {
+        "if": {"required": ["evidence"], "properties": dict.fromkeys(RUN, False)},
+        "then": {"required": ["study"]},
+        "else": {"required": needed, "properties": whole},
+    }
 
 
 def _readable(part: dict[str, Any]) -> None:
@@ -257,6 +267,7 @@ def _complete(body: dict[str, Any], definitions: dict[str, Any], catalog: Catalo
         ("Targets", "benchmark"): sorted(catalog.benchmarks),
         ("RecipeChoice", "name"): recipes,
         ("Replay", "corpus"): sorted(catalog.corpora),
+        ("Evidence", "name"): sorted(catalog.evidence),
         ("Hardware", "device"): ["auto", "cuda", *sorted(catalog.devices)],
     }
     for (model, field), names in offers.items():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from compiler.claims import Claim
 from compiler.data import Part
 from compiler.entries import Adapter, Model, refuse_adapter, refuse_without_origin
+from compiler.evidence import Evidence
 from compiler.pretraining import Pretraining
 from compiler.site import Site
 from compiler.terms import Frozen, Language, Name, StudyName, Tracker
@@ -221,13 +224,6 @@ class Hardware(Frozen):
     )
 
 
-class Evidence(Frozen):
-    """Published scores, shown beside the study's own by protocol, never mixed with them."""
-
-    file: str = Field(description="CSV or Parquet, relative to the study.")
-    protocol: str = Field(description="How those scores were made, in a sentence.")
-
-
 class Recount(Frozen):
     """How many rows a task's source has, where the author knows better than the catalog."""
 
@@ -315,7 +311,38 @@ class Study(Frozen):
     counts: tuple[Recount, ...] = Field(
         (), description="Numbers of rows to expect instead of the catalog's; in no key."
     )
-    evidence: tuple[Evidence, ...] = Field((), description="Published scores to show beside.")
+    evidence: tuple[Evidence, ...] = Field(
+        (), description="Published scores to show beside; a study may have nothing but these."
+    )
+    claims: tuple[Claim, ...] = Field((), description="Published claims that the report judges.")
     acknowledge: tuple[Acknowledgement, ...] = Field(
         (), description="Warnings that are known, with the reason."
     )
+
+
+class EvidenceStudy(Study):
+    """A study of published scores alone: it trains nothing, and has no models or targets."""
+
+    evidence: tuple[Evidence, ...] = Field(min_length=1)
+    models: Annotated[Models, BeforeValidator(_models)] = Models()
+    intermediate: tuple[Annotated[Arm, BeforeValidator(_named)], ...] = ()
+    targets: Annotated[Targets, BeforeValidator(_targets)] = Targets.model_construct()
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = ()
+    recipe: Annotated[RecipeChoice, BeforeValidator(_choice)] = RecipeChoice(name="no-recipe")
+
+    @model_validator(mode="after")
+    def _nothing_to_run(self) -> EvidenceStudy:
+        said = {"study", "question", "extends", "analysis", "catalog", "evidence", "claims",
+                "acknowledge"}  # fmt: skip
+        idle = sorted(self.model_fields_set - said)
+        if idle:
+            raise ValueError(
+                f"without models and targets nothing is run: remove {', '.join(idle)}, or add these"
+            )
+        return self
+
+
+def model_of(value: Mapping[str, Any]) -> type[Study]:
+    """Return what a study's document is validated as."""
+    runs = any(name in value for name in ("models", "intermediate", "targets"))
+    return EvidenceStudy if value.get("evidence") and not runs else Study

@@ -6,20 +6,30 @@ import hashlib
 import importlib.metadata
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from compiler.catalog import Catalog, load
 from compiler.identity import digest, slug
 from compiler.plan import Plan, Stage
-from runtime import tidy
+from runtime import published, tidy
 from runtime.analysis.analyse import analyse
+from runtime.analysis.claims import judge_claims
+from runtime.analysis.evidence import summary
 from runtime.analysis.languages import Facts
+from runtime.analysis.series import Series
 from runtime.collect import collect
 from runtime.intake import intake
 from runtime.report.build import build_report, write_report
+from runtime.report.evidence import Shown
 from runtime.report.pretraining import pretrained
 from runtime.store import Store
+
+OF_RUNS = ("collapse_rate", "collapse_difference", "run_gain", "noise", "detectable")
+"""Estimands about runs, of which published scores tell nothing."""
 
 
 def publish(plan: Plan, store: Store, folder: Path, command: str, own: Path | None = None) -> Path:
@@ -28,19 +38,87 @@ def publish(plan: Plan, store: Store, folder: Path, command: str, own: Path | No
     ``own`` is the study's folder of catalog entries, which may know more languages. Raises
     ReportImpossible when no score is there, EnvironmentUnready when nothing can be written.
     """
-    known = facts(plan, load(own))
-    findings = analyse(collect(plan, store), plan.study["analysis"], known)
+    catalog, beside = load(own), published.series(plan)
+    if beside and not plan.runs:
+        return _publish_alone(plan, beside, catalog, folder, command)
+    known = facts(plan, catalog)
+    scores = collect(plan, store)
+    findings = analyse(scores, plan.study["analysis"], known)
     files = build_report(
         plan,
         findings,
-        provenance(plan, store, command),
+        provenance(plan, store, command) | _tables(beside),
         title=plan.name,
         intake=intake(plan, store),
         pretrained=pretrained(plan, store),
         costs=costs(plan, store),
+        published=_shown(plan, beside, catalog),
+        judged=judge_claims(scores, plan.study.get("claims", ()), plan.study["analysis"], known),
     )
     write_report(files, folder)
     return folder / "report.html"
+
+
+def _publish_alone(
+    plan: Plan, beside: tuple[Series, ...], catalog: Catalog, folder: Path, command: str
+) -> Path:
+    """Write the report of a study of published scores alone: it is about the first series."""
+    first, claims = beside[0], plan.study.get("claims", ())
+    made = published.as_plan(first, plan)
+    known, analysis = facts(made, catalog), plan.study["analysis"]
+    findings = analyse(first.sized, analysis, known)
+    told = tuple(e for e in findings.estimates if e.estimand not in OF_RUNS)
+    findings = replace(findings, estimates=told)
+    source = {
+        "command": command,
+        "tool": f"stiltscale {importlib.metadata.version('stiltscale')}",
+        "plan": digest(replace(plan, execution={}).to_json())[:16],
+        "analysis plan": digest(analysis)[:16],
+        **_tables(beside),
+    }
+    files = build_report(
+        made,
+        findings,
+        source,
+        title=plan.name,
+        published=_shown(made, beside, catalog),
+        judged=judge_claims(first.sized, claims, analysis, known),
+        alone=True,
+    )
+    write_report(files, folder)
+    return folder / "report.html"
+
+
+def _shown(plan: Plan, beside: tuple[Series, ...], catalog: Catalog) -> tuple[Shown, ...]:
+    """Return each series with its own estimates; languages are seen or not by its own families."""
+    found = []
+    for one in beside:
+        known = languages(one.sized, catalog)
+        found.append(Shown(one, summary(one, plan.study["analysis"], known)))
+    return tuple(found)
+
+
+def languages(frame: pl.DataFrame, catalog: Catalog) -> Facts:
+    """Return which languages of published scores were in the pretraining of what is compared.
+
+    That are the families with scores of both arms; languages in which they differ are neither.
+    """
+    arms = frame.group_by("family").agg(pl.col("arm").unique())
+    both = arms.filter(pl.col("arm").list.contains("none") & (pl.col("arm").list.len() > 1))
+    names = set(both["family"].to_list())
+    if not names <= set(catalog.families):
+        return {}
+    seen = {
+        code: {code in catalog.families[name].languages for name in names}
+        for code in set(frame["language"].unique().to_list()) - {tidy.MEAN}
+    }
+    return {code: {"seen": found.pop()} for code, found in seen.items() if len(found) == 1}
+
+
+def _tables(beside: tuple[Series, ...]) -> dict[str, Any]:
+    """Return the digests of the tables of published scores, for the provenance."""
+    digests = {one.label: f"sha256 {one.digest[:16]}" for one in beside}
+    return {"published scores": digests} if digests else {}
 
 
 def publish_table(path: Path, block: tidy.Block, build: Path, command: str) -> Path:
@@ -52,7 +130,9 @@ def publish_table(path: Path, block: tidy.Block, build: Path, command: str) -> P
     frame = tidy.read(path)
     title = block.title or path.stem
     plan = tidy.as_plan(frame, block, slug(path.stem))
-    findings = analyse(frame.drop("protocol"), plan.study["analysis"], facts(plan, load()))
+    findings = analyse(
+        frame.drop("protocol", "source", "verified"), plan.study["analysis"], facts(plan, load())
+    )
     source = {
         "command": command,
         "tool": f"stiltscale {importlib.metadata.version('stiltscale')}",
@@ -74,7 +154,8 @@ def facts(plan: Plan, catalog: Catalog) -> Facts:
     pretrained = {str(model.get("family")): _pretrained(plan, model, catalog)
                   for model in plan.models.values()}  # fmt: skip
     found: dict[str, dict[str, Any]] = {}
-    for code in sorted({language for run in plan.runs for language in run.languages}):
+    codes = {language for run in plan.runs for language in run.languages}
+    for code in sorted(codes - {tidy.MEAN}):
         entry = catalog.languages.get(code)
         fact: dict[str, Any] = {}
         if entry is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import polars as pl
@@ -13,8 +14,11 @@ from compiler.plan import Plan, Run
 from compiler.study import Analysis
 
 DIRECT = "none"
+MEAN = "avg"
+"""What stands for the language of a published mean over languages."""
 STATUSES = ("finished", "degenerate", "failed", "missing")
 PANELS = ("trained", "retrieval")
+VERIFIED = ("yes", "no")
 SHOWN = 10
 """Wrong rows that an error lists."""
 
@@ -23,7 +27,11 @@ REQUIRED: dict[str, tuple[type[pl.DataType], str]] = {
     "params": (pl.Int64, "Its parameters, embeddings included."),
     "intermediate": (pl.String, "Intermediate task; `none` or empty for direct fine-tuning."),
     "target": (pl.String, "Target task."),
-    "language": (pl.String, "Language of the test data; `en` is left out of zero-shot averages."),
+    "language": (
+        pl.String,
+        "Language of the test data; `en` is left out of zero-shot averages. "
+        "`avg` is a published mean over languages.",
+    ),
     "seed": (pl.Int64, "Number of the run; scores of one run share it."),
     "metric": (pl.String, "What was measured."),
     "value": (pl.Float64, "The score from 0 to 100; empty where there is none."),
@@ -44,8 +52,14 @@ OPTIONAL: dict[str, tuple[type[pl.DataType], str]] = {
     "official": (pl.Float64, "What a benchmark averages, where it is another number."),
     "protocol": (pl.String, "How the scores were made; one for the whole table."),
     "source": (pl.String, "Where the score was published."),
+    "verified": (pl.String, "`yes`, or `no` for a figure that was not read in its source."),
 }  # fmt: skip
 COLUMNS = REQUIRED | OPTIONAL
+PUBLISHED = (*(name for name in REQUIRED if name != "seed"), "source")
+"""Columns that a table of published scores must have: seldom are seeds told, always a source."""
+
+_COUNT = re.compile(r"(\d+(?:\.\d+)?)([KMBT])", re.IGNORECASE)
+_BRACKET = r"^(.*?)\s*\[(.*)\]$"
 
 
 class Block(Analysis):
@@ -78,15 +92,20 @@ def written(frame: pl.DataFrame, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def read(path: Path) -> pl.DataFrame:
+def read(path: Path, *, published: bool = False) -> pl.DataFrame:
     """Read a tidy table and check every row; returns what ``analyse`` takes.
+
+    Of ``published`` scores every row has a source, and may lack a seed (it is 0 then) and the
+    number of parameters (such a model has no place on a size axis); parameters may be written as
+    ``7.1B``, and a metric such as ``f1[zero-shot]`` has its protocol in brackets.
 
     Raises ReportImpossible: A005 when the file cannot be read or lacks a column, A006 with the
     numbers of wrong rows. A CSV's rows are its lines, the head being line 1.
     """
     first = 2 if path.suffix == ".csv" else 1
     raw = _load(path)
-    absent = [name for name in REQUIRED if name not in raw.columns]
+    required = PUBLISHED if published else tuple(REQUIRED)
+    absent = [name for name in required if name not in raw.columns]
     unknown = [name for name in raw.columns if name not in COLUMNS]
     if absent or unknown:
         what = f"lacks {', '.join(absent)}" if absent else f"has unknown {', '.join(unknown)}"
@@ -97,8 +116,10 @@ def read(path: Path) -> pl.DataFrame:
     texts = raw.select(
         pl.col(name).cast(pl.String).str.strip_chars().replace("", None) for name in raw.columns
     )
+    if published:
+        texts = _spelled(texts)
     cast = texts.select(pl.col(n).cast(COLUMNS[n][0], strict=False) for n in texts.columns)
-    problems = _problems(texts, cast, first)
+    problems = _problems(texts, cast, first, required)
     if problems:
         more = [f"  and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
         lines = [f"row {row}: {what}" for row, what in problems[:SHOWN]] + more
@@ -106,7 +127,7 @@ def read(path: Path) -> pl.DataFrame:
             "A006", f"{len(problems)} entries of the score table are wrong\n  "
             + "\n  ".join(lines), where=str(path), hint="mend these rows",
         )  # fmt: skip
-    return _completed(cast, first)
+    return _completed(cast, first, published)
 
 
 def _load(path: Path) -> pl.DataFrame:
@@ -129,7 +150,36 @@ def _load(path: Path) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _problems(texts: pl.DataFrame, cast: pl.DataFrame, first: int) -> list[tuple[int, str]]:
+def _spelled(texts: pl.DataFrame) -> pl.DataFrame:
+    """Return published scores with their parameters as numbers and their protocol in its column."""
+    inside = pl.col("metric").str.extract(_BRACKET, 2).str.strip_chars().replace("", None)
+    stated = pl.col("protocol") if "protocol" in texts.columns else pl.lit(None, dtype=pl.String)
+    outside = pl.coalesce(pl.col("metric").str.extract(_BRACKET, 1), pl.col("metric"))
+    texts = texts.with_columns(
+        pl.concat_str(stated, inside, separator=", ", ignore_nulls=True)
+        .replace("", None)
+        .alias("protocol"),
+        outside.replace("", None).alias("metric"),
+        *(
+            pl.col(name).map_elements(_whole, return_dtype=pl.String)
+            for name in ("params", "params_nonembedding")
+            if name in texts.columns
+        ),
+    )
+    return texts if "seed" in texts.columns else texts.with_columns(pl.lit("0").alias("seed"))
+
+
+def _whole(text: str) -> str:
+    """Return a number of parameters such as ``7.1B`` in digits; other texts as they are."""
+    found = _COUNT.fullmatch(text)
+    if found is None:
+        return text
+    return str(round(float(found[1]) * 10 ** {"K": 3, "M": 6, "B": 9, "T": 12}[found[2].upper()]))
+
+
+def _problems(
+    texts: pl.DataFrame, cast: pl.DataFrame, first: int, required: tuple[str, ...]
+) -> list[tuple[int, str]]:
     """Return every wrong entry as the number of its row and what is wrong, in order."""
     found: list[tuple[int, int, str]] = []
 
@@ -143,7 +193,8 @@ def _problems(texts: pl.DataFrame, cast: pl.DataFrame, first: int) -> list[tuple
         kind = COLUMNS[name][0]
         word = "is no whole number" if kind is pl.Int64 else "is no number"
         say(texts[name].is_not_null() & cast[name].is_null(), name, word)
-        if name in REQUIRED and name not in ("value", "intermediate"):
+        open_ = ("value", "intermediate") + (("params",) if "source" in required else ())
+        if name in required and name not in open_:
             say(texts[name].is_null(), name, "")
     for name in ("value", "chance", "english_dev", "official"):
         if name in cast.columns:
@@ -152,7 +203,9 @@ def _problems(texts: pl.DataFrame, cast: pl.DataFrame, first: int) -> list[tuple
     for name in ("params", "params_nonembedding"):
         if name in cast.columns:
             say(cast[name] <= 0, name, "is not above zero")
-    for name, words in (("status", STATUSES), ("panel", PANELS)):
+    for name, words in (
+        ("status", STATUSES), ("panel", PANELS), ("verified", VERIFIED)
+    ):  # fmt: skip
         if name in cast.columns:
             wrong = cast[name].is_not_null() & ~cast[name].is_in(words)
             say(wrong, name, f"is none of {', '.join(words)}")
@@ -161,9 +214,9 @@ def _problems(texts: pl.DataFrame, cast: pl.DataFrame, first: int) -> list[tuple
     return [(row + first, what) for row, _, what in sorted(found)]
 
 
-def _completed(cast: pl.DataFrame, first: int) -> pl.DataFrame:
+def _completed(cast: pl.DataFrame, first: int, published: bool) -> pl.DataFrame:
     """Return the frame that the analysis takes: other names, and what is left out by default."""
-    for name, (kind, _) in OPTIONAL.items():
+    for name, (kind, _) in COLUMNS.items():
         if name not in cast.columns:
             cast = cast.with_columns(pl.lit(None, dtype=kind).alias(name))
     arm = pl.col("intermediate").fill_null(DIRECT)
@@ -172,7 +225,8 @@ def _completed(cast: pl.DataFrame, first: int) -> pl.DataFrame:
     flags = pl.when(own & ~known.str.contains("self_pair")).then(
         (known + ";self_pair").str.strip_chars(";")
     ).otherwise(known)  # fmt: skip
-    row = pl.int_range(pl.len()) + first
+    row = pl.format("row {}", pl.int_range(pl.len()) + first)
+    trace = pl.coalesce("stage", row) if published else pl.coalesce("stage", "source", row)
     return cast.select(
         "model",
         pl.col("family").fill_null("all").alias("family"),
@@ -194,8 +248,10 @@ def _completed(cast: pl.DataFrame, first: int) -> pl.DataFrame:
         pl.col("reason").fill_null(""),
         "english_dev",
         flags.alias("flags"),
-        pl.coalesce("stage", "source", pl.format("row {}", row)).alias("stage"),
+        trace.alias("stage"),
         "protocol",
+        "source",
+        "verified",
     )
 
 

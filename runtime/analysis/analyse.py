@@ -19,6 +19,7 @@ from runtime.analysis.grid import average_seeds, build
 from runtime.analysis.headline import headline_sentence
 from runtime.analysis.languages import Facts, by_language
 from runtime.analysis.robustness import alternatives, equivalences, influence_of
+from runtime.analysis.series import one_series
 
 __all__ = ["Findings", "analyse", "headline_sentence"]
 
@@ -100,6 +101,7 @@ def _checked(scores: pl.DataFrame) -> pl.DataFrame:
         raise ReportImpossible(
             "A001", f"the score table lacks {', '.join(absent)}", hint="collect the scores again"
         )
+    one_series(scores)
     if scores.select(NAMED).is_duplicated().any():
         scores = scores.unique(maintain_order=True)
         twice = scores.filter(pl.struct(NAMED).is_duplicated())

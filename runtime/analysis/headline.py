@@ -69,9 +69,16 @@ def _numbers(findings: Findings) -> str:
         _count(len(arms), "intermediate"),
         _count(head.n_tasks, "task"),
         _count(head.n_languages, "language"),
-        _count(head.n_seeds, "seed"),
+        _seeds(findings),
     )
     return f"It rests on {parts[0]} {parts[1]}, {', '.join(parts[2:-1])} and {parts[-1]}."
+
+
+def _seeds(findings: Findings) -> str:
+    """Count the seeds; a published value without any told may be of one run or of many."""
+    if "source" in findings.scores.columns and findings.headline.n_seeds < 2:
+        return "one published value of each score, without seeds"
+    return _count(findings.headline.n_seeds, "seed")
 
 
 def _count(number: int, word: str, plural: str = "") -> str:

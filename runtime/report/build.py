@@ -18,15 +18,18 @@ from compiler.identity import digest
 from compiler.plan import Plan
 from compiler.render import atomic_write, templates_folder, unwritable
 from runtime.analysis.analyse import headline_sentence
+from runtime.analysis.claims import Judgement
 from runtime.analysis.estimate import Estimate, Findings
 from runtime.intake import totals
 from runtime.report import (
     benchmark,
     captions,
+    claims,
     comparisons,
     contract,
     curve,
     custody,
+    evidence,
     figures,
     heat,
     latex,
@@ -51,12 +54,16 @@ def build_report(
     intake: Sequence[Mapping[str, Any]] = (),
     pretrained: Sequence[pretraining.Row] = (),
     costs: Sequence[Mapping[str, Any]] = (),
+    published: Sequence[evidence.Shown] = (),
+    judged: Sequence[Judgement] = (),
+    alone: bool = False,
 ) -> dict[str, bytes]:
     """Return the report as file name to content; the same inputs give the same bytes.
 
     ``intake`` says what was done to the data, see ``runtime.intake``; ``pretrained`` is what
     `pretraining.pretrained` collects: nothing of a study of checkpoints; ``costs`` has the hours of
-    each model and arm, where they were recorded.
+    each model and arm, where they were recorded; ``published`` are the series of published scores,
+    ``judged`` the study's claims; ``alone`` says that the report is about the first series.
     """
     names = views.names(plan)
     pictures = _figures(findings, names)
@@ -64,9 +71,18 @@ def build_report(
         "data": custody.data_table(intake, names),
         "pretraining": pretraining.pretraining_table(pretrained, names),
         "pretraining_note": pretraining.NOTE,
+        **_beside(findings, names, published, judged, alone=alone),
     }
+    if alone:
+        context |= {
+            "sections": {x: context["sections"][x] for x in ("differences", "comparisons")},
+            "statuses": None,
+            "missing": None,
+        }
     body = _json(plan, findings, provenance, title) | {
         "costs": _plain(costs),
+        "evidence": _plain(evidence.plain(published)),
+        "claims": _plain(claims.plain(judged)),
         "pretraining": _plain(pretrained),
         "data": {"splits": _plain(intake), "totals": _plain(totals([dict(x) for x in intake]))},
         "caveats": [
@@ -88,7 +104,28 @@ def build_report(
         "estimates.parquet": _parquet(_estimates(findings, digest(plan.study["analysis"])[:16])),
         "cells.parquet": _parquet(findings.cells),
         "runs.parquet": _parquet(findings.scores),
+        **({"evidence.parquet": evidence.table_bytes(published)} if published else {}),
         **({"report.pdf": pdf.document(context, pictures, shown)} if pdf.available() else {}),
+    }
+
+
+def _beside(
+    findings: Findings,
+    names: views.Names,
+    published: Sequence[evidence.Shown],
+    judged: Sequence[Judgement],
+    *,
+    alone: bool,
+) -> dict[str, Any]:
+    """Return the sections of published scores and claims, which most studies do not have."""
+    sections_ = (
+        claims.claims_section(judged, alone=alone),
+        evidence.evidence_section(published, names, findings, alone=alone),
+    )
+    return {
+        "alone": alone,
+        "published": [section for section in sections_ if section is not None],
+        "limits": evidence.limits(published[0].series, findings) if alone else (),
     }
 
 
@@ -150,7 +187,7 @@ def _tables(context: Mapping[str, Any]) -> Iterator[tables.Table]:
         for each in value if isinstance(value, list | tuple) else [value]:
             if isinstance(each, tables.Table) and each.rows:
                 yield each
-    for section in context["sections"].values():
+    for section in (*context["published"], *context["sections"].values()):
         yield from (*section.tables, *section.folded)
 
 

@@ -26,7 +26,7 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "required": [
             "schema", "title", "study", "headline", "estimates", "counts", "sizes", "provenance",
-            "costs", "pretraining", "data", "caveats",
+            "costs", "pretraining", "data", "caveats", "evidence", "claims",
         ],
         "properties": {
             "schema": {"const": SCHEMA},
@@ -58,9 +58,28 @@ def schema() -> dict[str, Any]:
                 "properties": {"splits": {"type": "array", "items": texts}, "totals": texts},
             },
             "caveats": {"type": "array", "items": texts},
+            "evidence": {"type": "array", "items": texts},
+            "claims": {"type": "array", "items": _claim()},
         },
         "$defs": {"estimate": estimate},
     }  # fmt: skip
+
+
+def _claim() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["claim", "verdict", "reason", "estimate", "published_within_interval"],
+        "properties": {
+            "claim": {"type": "object"},
+            "verdict": {
+                "enum": ["replicated", "contradicted", "inconclusive", "not testable here"]
+            },
+            "reason": {"type": "string"},
+            "estimate": {"anyOf": [{"$ref": "#/$defs/estimate"}, {"type": "null"}]},
+            "published_within_interval": {"type": ["boolean", "null"]},
+        },
+    }
 
 
 def _kind(annotation: str) -> dict[str, Any]:

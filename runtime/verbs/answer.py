@@ -30,14 +30,18 @@ def scores(
         typer.Option("--out", "-o", help="A .csv, .parquet or .arrow file; default: CSV here."),
     ] = None,
 ) -> int:
-    """Write every score of a study as a tidy table: a row for each, finished or not."""
+    """Write every score of a study as a tidy table: a row for each, finished or not.
+
+    Of a study of published scores alone these are the published ones, with protocol and source.
+    """
     from compiler.render import atomic_write, unwritable
-    from runtime import conduct, tidy
+    from runtime import conduct, published, tidy
     from runtime.collect import collect
     from runtime.store import Store
 
     made = conduct.plan_to_report(study, build)
-    table = tidy.table(collect(made, Store(store or build / "store")))
+    alone = published.alone(made)
+    table = tidy.table(collect(made, Store(store or build / "store")) if alone is None else alone)
     if out is None:
         write([tidy.written(table, ".csv").decode("utf-8")])
         return 0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from runtime.terminal import Build, StoreAt, Study, TableOrJson, screen, show, write
+
+if TYPE_CHECKING:
+    from compiler.resolve import Resolved
 
 
 def check(
@@ -20,23 +23,37 @@ def check(
     """Validate a study: every finding with its line, nothing is written."""
     from compiler.check import check as look
     from compiler.display import findings_github, findings_json, print_diagnostics
-    from compiler.errors import StudyInvalid
+    from compiler.errors import Diagnostic, ReportImpossible, StudyInvalid
 
     if form != "text":
         code = 0
         try:
-            found = look(study).diagnostics
+            resolved = look(study)
+            found = list(resolved.diagnostics)
+            _verify(resolved)
         except StudyInvalid as error:
-            found, code = error.diagnostics, error.exit_code
+            found, code = list(error.diagnostics), error.exit_code
+        except ReportImpossible as wrong:
+            found.append(Diagnostic(wrong.code, "error", wrong.what, wrong.hint, None))
+            code = wrong.exit_code
         written = findings_json(found) if form == "json" else findings_github(found)
         if written:
             typer.echo(written)
         return code
     resolved = look(study)
+    _verify(resolved)
     console = screen()
     print_diagnostics(console, resolved.diagnostics)
     console.print(f"{study}: no errors", soft_wrap=True, markup=False, highlight=False)
     return 0
+
+
+def _verify(resolved: Resolved) -> None:
+    """Read the tables of published scores, whose rows are checked by what reads them."""
+    if resolved.evidence:
+        from runtime.published import verify
+
+        verify(resolved.evidence)
 
 
 def plan(

@@ -20,7 +20,12 @@ from compiler.render import alone, machine, render, write
 from compiler.shape import strategy_of
 
 ROOT = Path(__file__).parents[2]
-STUDIES = sorted((ROOT / "specs/studies").glob("*.yaml"))
+STUDIES = sorted(
+    path
+    for path in (ROOT / "specs/studies").glob("*.yaml")
+    if not path.stem.startswith("published-")
+)
+"""Those that launch something: published scores are only reported."""
 STUB = '#!/bin/sh\nfor word in "$0" "$@"; do printf "%s\\0" "$word"; done\n'
 
 

@@ -18,7 +18,7 @@ from compiler.errors import StudyInvalid
 from compiler.plan import SCHEMA
 from compiler.schema import KINDS, UNITS, holds_number, schema
 from compiler.source import read
-from compiler.study import Study
+from compiler.study import Study, model_of
 from compiler.validate import validate
 from runtime.cli import app, generated
 
@@ -32,12 +32,13 @@ FOLDERS = {
     "recipes": "recipe",
     "hardware": "device",
     "studies": "study",
+    "evidence": "evidence",
 }
 SHIPPED = sorted((ROOT / "specs").rglob("*.yaml"))
 STUDIES = sorted((ROOT / "specs" / "studies").glob("*.yaml"))
 TESTED = sorted((ROOT / "tests" / "catalog").rglob("*.yaml"))
 GALLERY = sorted(p for p in (ROOT / "tests" / "errors").glob("*.yaml") if p.is_file())
-BEYOND = {"margin_without_reason", "two_sources"}
+BEYOND = {"margin_without_reason", "two_sources", "evidence_and_settings"}
 """Bad in a way that only the models' own rules see: one field against another."""
 
 
@@ -84,7 +85,7 @@ def test_schema_and_check_agree_on_broken_studies(path: Path) -> None:
     except StudyInvalid:
         return  # no YAML that a schema could see
     try:
-        validate(document, Study)
+        validate(document, model_of(document.value))
     except StudyInvalid:
         assert wrong("study", document.value) or path.stem in BEYOND
     else:
