@@ -111,6 +111,7 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
     strangers(resolved, say)
     if lock is not None:
         locks.compare(lock, resolved, say)
+        resolved = replace(resolved, deviations=locks.deviations(lock, resolved))
     known = sorted(acknowledged(study, found), key=Diagnostic.sort_key)
     return replace(resolved, diagnostics=tuple(known))
 

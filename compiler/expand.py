@@ -75,6 +75,7 @@ class _Expansion:
                 "describes": dict(resolved.describes),
                 **({"lock": dict(resolved.lock)} if resolved.lock else {}),
                 **published(resolved),
+                **({"deviations": list(resolved.deviations)} if resolved.deviations else {}),
             },
             models={m.name: self._model(m) for m in resolved.models},
             arms={arm.name: self._arm(arm) for arm in arms},

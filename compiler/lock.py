@@ -129,21 +129,44 @@ def compare(lock: Lock, resolved: Resolved, say: Say) -> None:
             "`stiltscale lock` again if that is meant; what reads it runs again",
             ("study",),
         )
-    now = resolved.study.analysis.model_dump(mode="json")
-    if digest(now) != lock.analysis_digest:
-        names = sorted(set(now) | set(lock.analysis))
-        changed = [
-            f"{name}: locked {_shown(lock.analysis.get(name))}, now {_shown(now.get(name))}"
-            for name in names
-            if canonical(now.get(name)) != canonical(lock.analysis.get(name))
-        ]
-        where = "; ".join(changed) or "its digest"
+    if digest(resolved.study.analysis.model_dump(mode="json")) != lock.analysis_digest:
+        changes = _analysis_changes(lock, resolved)
+        where = "; ".join(f"{name}: locked {old}, now {new}" for name, old, new in changes)
+        where = where or "its digest"
         say(
             "C216",
             f"the analysis plan differs from the locked one in {where}",
             "the report lists it as a deviation",
             ("analysis",),
         )
+
+
+def deviations(lock: Lock, resolved: Resolved) -> tuple[dict[str, str], ...]:
+    """Return field by field what was locked and what is now, for the report to list."""
+    found = [
+        {"what": f"analysis: {name.replace('_', ' ')}", "locked": old, "now": new}
+        for name, old, new in _analysis_changes(lock, resolved)
+    ]
+    now = study_digest(resolved, lock)
+    if now != lock.study_digest:
+        what = "what determines the results (digest of the study and its catalog entries)"
+        found.append({"what": what, "locked": lock.study_digest[:16], "now": now[:16]})
+    here = dict(_files(resolved))
+    found += [
+        {"what": f"data file {name}", "locked": content, "now": here.get(name, "not there")}
+        for name, content in lock.files.items()
+        if here.get(name) != content
+    ]
+    return tuple(found)
+
+
+def _analysis_changes(lock: Lock, resolved: Resolved) -> list[tuple[str, str, str]]:
+    now = resolved.study.analysis.model_dump(mode="json")
+    return [
+        (name, _shown(lock.analysis.get(name)), _shown(now.get(name)))
+        for name in sorted(set(now) | set(lock.analysis))
+        if canonical(now.get(name)) != canonical(lock.analysis.get(name))
+    ]
 
 
 def digests(lock: Lock) -> dict[str, str]:

@@ -91,6 +91,7 @@ class Resolved:
     diagnostics: tuple[Diagnostic, ...] = ()
     describes: Mapping[str, str] = field(default_factory=dict)
     lock: Mapping[str, str] = field(default_factory=dict)
+    deviations: tuple[Mapping[str, str], ...] = ()
     strategies: Mapping[str, Choice] = field(default_factory=dict)
     evidence: tuple[Source, ...] = ()
 

@@ -305,6 +305,10 @@ def _plan() -> dict[str, Any]:
             "seeds": {"type": "array", "items": {"type": "integer"}},
             "analysis": {"type": "object"},
             "lock": {"type": "object", "additionalProperties": {"type": "string"}},
+            "deviations": {
+                "type": "array",
+                "items": {"type": "object", "additionalProperties": {"type": "string"}},
+            },
         },
     }
     for name, text in PLAN_FIELDS.items():

@@ -259,12 +259,24 @@ def fetch(made: Plan, build: Path, store: Path | None, console: Console) -> None
         console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
-def report(made: Plan, store: Store, folder: Path, console: Console, study: Path) -> None:
-    """Write the report, and say where it is."""
+def report(
+    made: Plan,
+    store: Store,
+    folder: Path,
+    console: Console,
+    study: Path,
+    as_of: str | None = None,
+) -> None:
+    """Write the report, of what was finished by ``as_of`` if it is given, and say where it is."""
+    from runtime.past import brief, moment
     from runtime.publish import publish
 
-    command = f"stiltscale report {study.as_posix()}"
-    written = publish(made, store, folder / "report", command, own_catalog(study))
+    command, place, until = f"stiltscale report {study.as_posix()}", "report", None
+    if as_of is not None:
+        until = moment(as_of)
+        command += f" --as-of {as_of}"
+        place = f"report-{brief(until)}"
+    written = publish(made, store, folder / place, command, own_catalog(study), until)
     console.print(f"report: {written}", soft_wrap=True, markup=False, highlight=False)
 
 
@@ -314,6 +326,35 @@ def pilot(
             where=str(folder / "logs"),
             hint="read the log of its job, mend the cause, and run the same command again",
         )
+
+
+def compare(
+    studies: tuple[Path, Path],
+    as_of: tuple[str | None, str | None],
+    build: Path,
+    store: Path | None,
+    console: Console,
+) -> None:
+    """Write the comparison of two studies, or of one study at two times, and say where it is."""
+    from runtime.past import brief, moment, shown
+    from runtime.publish import publish_comparison
+
+    sides = []
+    for study, when in zip(studies, as_of, strict=True):
+        plan, until = plan_to_report(study, build), moment(when) if when is not None else None
+        label = plan.name if until is None else f"{plan.name} at {shown(until)}"
+        sides.append((label, plan, own_catalog(study), until))
+    if studies[0] == studies[1]:
+        command = f"stiltscale report {studies[0].as_posix()} --compare {as_of[0]} {as_of[1]}"
+    else:
+        command = f"stiltscale report --compare {studies[0].as_posix()} {studies[1].as_posix()}"
+        command += f" --as-of {as_of[0]}" if as_of[0] else ""
+    names = [brief(until) for *_, until in sides if until is not None]
+    if studies[0] != studies[1]:
+        names = ["with", sides[1][1].name, *names[:1]]
+    folder = output_folder(sides[0][1], build, store) / "-".join(["compared", *names])
+    written = publish_comparison(sides, Store(store or build / "store"), folder, command)
+    console.print(f"comparison: {written}", soft_wrap=True, markup=False, highlight=False)
 
 
 def analyse_table(scores: Path, analysis: Path | None, build: Path, console: Console) -> None:

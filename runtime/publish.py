@@ -5,55 +5,69 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from compiler.catalog import Catalog, load
+from compiler.errors import ReportImpossible
 from compiler.identity import digest, slug
 from compiler.plan import Plan, Stage
 from runtime import published, tidy
 from runtime.analysis.analyse import analyse
 from runtime.analysis.claims import judge_claims
+from runtime.analysis.estimate import Findings
 from runtime.analysis.evidence import summary
 from runtime.analysis.languages import Facts
 from runtime.analysis.series import Series
-from runtime.collect import collect
+from runtime.collect import Records, collect
 from runtime.intake import intake
+from runtime.past import Past, shown
 from runtime.report.build import build_report, write_report
+from runtime.report.compared import build_comparison
 from runtime.report.evidence import Shown
 from runtime.report.pretraining import pretrained
-from runtime.store import Store
+from runtime.report.versus import Side
 
 OF_RUNS = ("collapse_rate", "collapse_difference", "run_gain", "noise", "detectable")
 """Estimands about runs, of which published scores tell nothing."""
 
 
-def publish(plan: Plan, store: Store, folder: Path, command: str, own: Path | None = None) -> Path:
+def publish(
+    plan: Plan,
+    store: Records,
+    folder: Path,
+    command: str,
+    own: Path | None = None,
+    until: datetime | None = None,
+) -> Path:
     """Write the report of what the store holds of a plan; return the HTML file's path.
 
-    ``own`` is the study's folder of catalog entries, which may know more languages. Raises
-    ReportImpossible when no score is there, EnvironmentUnready when nothing can be written.
+    ``own`` is the study's folder of catalog entries, which may know more languages; with ``until``
+    the report is of what was finished by then. Raises ReportImpossible when no score is there,
+    EnvironmentUnready when nothing can be written.
     """
     catalog, beside = load(own), published.series(plan)
     if beside and not plan.runs:
         return _publish_alone(plan, beside, catalog, folder, command)
-    known = facts(plan, catalog)
-    scores = collect(plan, store)
-    findings = analyse(scores, plan.study["analysis"], known)
+    seen = store if until is None else Past(store, until)
+    known, claims = facts(plan, catalog), plan.study.get("claims", ())
+    scores = collect(plan, seen)
     files = build_report(
         plan,
-        findings,
-        provenance(plan, store, command) | _tables(beside),
+        analyse(scores, plan.study["analysis"], known, kinds(plan)),
+        provenance(plan, seen, command) | _tables(beside),
         title=plan.name,
-        intake=intake(plan, store),
-        pretrained=pretrained(plan, store),
-        costs=costs(plan, store),
+        intake=intake(plan, seen),
+        pretrained=pretrained(plan, seen),
+        costs=costs(plan, seen),
         published=_shown(plan, beside, catalog),
-        judged=judge_claims(scores, plan.study.get("claims", ()), plan.study["analysis"], known),
+        judged=judge_claims(scores, claims, plan.study["analysis"], known),
+        as_of="" if until is None else shown(until),
     )
     write_report(files, folder)
     return folder / "report.html"
@@ -119,6 +133,40 @@ def _tables(beside: tuple[Series, ...]) -> dict[str, Any]:
     """Return the digests of the tables of published scores, for the provenance."""
     digests = {one.label: f"sha256 {one.digest[:16]}" for one in beside}
     return {"published scores": digests} if digests else {}
+def find(plan: Plan, store: Records, own: Path | None = None) -> Findings:
+    """Estimate what a store shows of a plan; raises ReportImpossible when no score is there."""
+    known = facts(plan, load(own))
+    return analyse(collect(plan, store), plan.study["analysis"], known, kinds(plan))
+
+
+def kinds(plan: Plan) -> dict[str, str]:
+    """Return the kind of each task in words, to group slopes by."""
+    return {name: str(task["kind"]).replace("_", " ") for name, task in plan.tasks.items()}
+
+
+def publish_comparison(
+    sides: Sequence[tuple[str, Plan, Path | None, datetime | None]],
+    store: Records,
+    folder: Path,
+    command: str,
+) -> Path:
+    """Write the comparison of two studies, or of one at two times; return the HTML file's path.
+
+    A side is its label, plan, own catalog, and the moment after which nothing counts. Raises
+    ReportImpossible, which says of which side there is no score.
+    """
+    made, told = [], []
+    for label, plan, own, until in sides:
+        seen = store if until is None else Past(store, until)
+        try:
+            made.append(Side(label, plan, find(plan, seen, own)))
+        except ReportImpossible as error:
+            where = f"{label}: {error.where}" if error.where else label
+            raise ReportImpossible(error.code, error.what, where=where, hint=error.hint) from error
+        told.append({"side": label} | provenance(plan, seen, command))
+    first, second = made
+    write_report(build_comparison(first, second, told), folder)
+    return folder / "comparison.html"
 
 
 def publish_table(path: Path, block: tidy.Block, build: Path, command: str) -> Path:
@@ -181,7 +229,7 @@ def _pretrained(
     return family.languages if family is not None else {}
 
 
-def costs(plan: Plan, store: Store) -> list[dict[str, Any]]:
+def costs(plan: Plan, store: Records) -> list[dict[str, Any]]:
     """Return the hours of every model and arm: its trainings and scorings, and what is shared once.
 
     ``intermediate_hours`` are those of the trainings before the target's own.
@@ -223,7 +271,7 @@ def _ancestors(plan: Plan, stage: Stage) -> Iterator[str]:
             yield from _ancestors(plan, up)
 
 
-def provenance(plan: Plan, store: Store, command: str) -> dict[str, Any]:
+def provenance(plan: Plan, store: Records, command: str) -> dict[str, Any]:
     """Say what the numbers come from. Nothing here changes while the store stays the same."""
     seen: dict[str, Counter[str]] = {}
     seconds: dict[str, float] = {}

@@ -114,7 +114,10 @@ def read(path: Path, *, published: bool = False) -> pl.DataFrame:
             hint="its columns are " + ", ".join(COLUMNS),
         )  # fmt: skip
     texts = raw.select(
-        pl.col(name).cast(pl.String).str.strip_chars().replace("", None) for name in raw.columns
+        name
+        if raw.schema[name] == COLUMNS[name][0] != pl.String
+        else pl.col(name).cast(pl.String).str.strip_chars().replace("", None)
+        for name in raw.columns
     )
     if published:
         texts = _spelled(texts)
@@ -276,10 +279,13 @@ def as_plan(frame: pl.DataFrame, block: Block, name: str) -> Plan:
                 "total": r["params_total"], "non_embedding": r["params_nonembedding"]
             },
         }
-        for r in frame.unique("model", keep="first", maintain_order=True).to_dicts()
+        for r in frame.select("model", "family", "params_total", "params_nonembedding")
+        .unique("model", keep="first", maintain_order=True)
+        .to_dicts()
     }  # fmt: skip
     arms = dict.fromkeys([DIRECT, *frame["arm"].unique(maintain_order=True).to_list()])
-    tasks = frame.unique("target", keep="first", maintain_order=True).to_dicts()
+    tasks = frame.select("target", "panel", "metric", "chance")
+    tasks = tasks.unique("target", keep="first", maintain_order=True)
     runs = frame.group_by("model", "arm", "target", "seed", maintain_order=True).agg(
         pl.col("language").unique(maintain_order=True), pl.col("stage").first(),
         pl.col("flags").first(),
@@ -302,7 +308,7 @@ def as_plan(frame: pl.DataFrame, block: Block, name: str) -> Plan:
                 "metric": r["metric"],
                 "chance": r["chance"],
             }
-            for r in tasks
+            for r in tasks.to_dicts()
         },
         recipes={},
         stages={},

@@ -18,34 +18,43 @@ from runtime.analysis.estimate import NOT_ESTIMABLE, Estimate, Findings
 from runtime.analysis.grid import average_seeds, build
 from runtime.analysis.headline import headline_sentence
 from runtime.analysis.languages import Facts, by_language
+from runtime.analysis.pairing import seed_pairs
 from runtime.analysis.robustness import alternatives, equivalences, influence_of
 from runtime.analysis.series import one_series
+from runtime.analysis.tasks import by_kind
 
 __all__ = ["Findings", "analyse", "headline_sentence"]
 
 NAMED = ("panel", "model", "arm", "target", "language", "seed")
+GROUPED = ("model", "arm", "target", "language")
+"""Names that are numbers within while rows are grouped by them, which takes a fraction of the time.
+"""
 NEEDED = (*NAMED, "family", "params_total", "params_nonembedding", "value", "n", "chance", "status",
           "reason", "flags", "stage")  # fmt: skip
 
 
 def analyse(
-    scores: pl.DataFrame, analysis: Mapping[str, Any], facts: Facts | None = None
+    scores: pl.DataFrame,
+    analysis: Mapping[str, Any],
+    facts: Facts | None = None,
+    kinds: Mapping[str, str] | None = None,
 ) -> Findings:
     """Estimate everything the report says from a score table and the declared analysis.
 
     ``analysis`` has ``size_axis``, ``margin`` (points per tenfold parameters, or None) and
     ``degenerate``: ``exclude`` makes the primary estimates conditional on healthy runs, and the
     variant ``all_runs`` keeps them all; with ``keep`` it is the other way round. ``facts`` are
-    those of languages, by code, to group them by. Raises ReportImpossible when the table lacks a
-    column or a score, or contradicts itself.
+    those of languages, by code, to group them by; ``kinds`` are the kinds of the tasks.
+    Raises ReportImpossible when the table lacks a column or a score, or contradicts itself.
     """
     scores = _checked(scores)
     exclude = analysis.get("degenerate", "exclude") == "exclude"
-    counted, other = _counted(scores, healthy=exclude), _counted(scores, healthy=not exclude)
+    kept, other = counted(scores, healthy=exclude), counted(scores, healthy=not exclude)
+    collapsed = bool((scores["status"] == "degenerate").any())
     estimates: list[Estimate] = []
     tables: list[pl.DataFrame] = []
     for panel in ("trained", "retrieval"):
-        frame = counted.filter(pl.col("panel") == panel)
+        frame = of_panel(kept, panel)
         if frame.is_empty():
             continue
         shared = panel == "retrieval"
@@ -53,10 +62,10 @@ def analyse(
         axis = str(analysis.get("size_axis", "non_embedding"))
         blank = look(grid, panel, "primary", axis, analysis.get("margin"))
         estimates += primary(blank)
-        rest = build(other.filter(pl.col("panel") == panel), shared_runs=shared)
+        rest = build(of_panel(other, panel), shared_runs=shared) if collapsed else grid
         estimates += sensitivity(blank, grid, rest, "all_runs" if exclude else "healthy_runs")
         if not shared:
-            estimates += _around(blank, scores, facts or {})
+            estimates += _around(blank, scores, facts or {}, kinds or {})
         tables.append(
             cells_table(frame, grid, average_seeds(grid.scores), active_sizes(grid), blank.cases)
         )
@@ -69,20 +78,30 @@ def analyse(
         scores=scores,
         cells=cells,
         estimates=tuple(estimates),
-        missing=missing_table(counted, cells),
+        missing=missing_table(kept, cells),
         headline=head,
         counts=_counts(scores, cells),
     )
 
 
-def _around(view: View, scores: pl.DataFrame, facts: Facts) -> Iterator[Estimate]:
+def of_panel(scores: pl.DataFrame, panel: str) -> pl.DataFrame:
+    """Return the scores of a panel; where all are of it, without copying a million of them."""
+    own = scores["panel"] == panel
+    return scores if own.all() else scores.filter(own)
+
+
+def _around(
+    view: View, scores: pl.DataFrame, facts: Facts, kinds: Mapping[str, str]
+) -> Iterator[Estimate]:
     """Yield all that stands around the main estimates of the panel that is fine-tuned."""
     yield from alternatives(view)
     yield from by_language(view, facts)
+    yield from by_kind(view, kinds)
     yield from compare(view)
     yield from counts(view)
     yield from collapses(scores, label(view, "collapse_rate", "points", "zero_shot", "*"))
     yield from prospects(scores, view)
+    yield from seed_pairs(view)
 
 
 def _headline(estimates: list[Estimate], axis: str) -> Estimate:
@@ -126,11 +145,13 @@ def _checked(scores: pl.DataFrame) -> pl.DataFrame:
     return scores
 
 
-def _counted(scores: pl.DataFrame, *, healthy: bool) -> pl.DataFrame:
+def counted(scores: pl.DataFrame, *, healthy: bool) -> pl.DataFrame:
     """Return the scores with a null value wherever the run is not to be counted."""
     good = ["finished"] if healthy else ["finished", "degenerate"]
     keep = pl.col("status").is_in(good) & pl.col("value").is_finite()
-    return scores.with_columns(pl.when(keep).then("value").alias("value"))
+    return scores.with_columns(
+        pl.when(keep).then("value").alias("value"), pl.col(GROUPED).cast(pl.Categorical)
+    )
 
 
 def _counts(scores: pl.DataFrame, cells: pl.DataFrame) -> Mapping[str, int]:

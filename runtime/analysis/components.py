@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from compiler.planning import Noise
 from compiler.power import Spread
-from runtime.analysis.grid import Bools, Floats
+from runtime.analysis.grid import Floats
 
 NAMES = (
     "run", "language_noise", "task_slope", "language_slope", "task_language_slope", "size_task",
@@ -113,31 +113,45 @@ def _around_the_line(
         return None, None, None
     design = np.column_stack([np.ones(len(sizes)), sizes])
     z = np.linalg.qr(design, mode="complete")[0][:, 2:].T @ gain  # contrast x cell
-    same_task = cells[:, None, 0] == cells[None, :, 0]
-    halves = ((z[:, :, None] - z[:, None, :]) ** 2).mean(axis=0) / 2.0
-    products = (z[:, :, None] * z[:, None, :]).mean(axis=0)
-    within = _mean(halves, same_task & ~np.eye(len(cells), dtype=np.bool_))
-    apart = _mean(halves, ~same_task)
-    return within, _less(apart, within, 1.0), _mean(products, ~same_task)
+    pairs, halves = _pairs(z, cells[:, 0])
+    every, apart = _pairs(z, None)
+    within = _over(halves, pairs)
+    others = every - pairs
+    sums = np.stack([np.bincount(cells[:, 0], weights=one) for one in z])
+    products = (z.sum(axis=1) ** 2 - (sums**2).sum(axis=1)).mean()
+    return within, _less(_over(apart - halves, others), within, 1.0), _over(products, others)
 
 
 def _crossed(
     slopes: Floats, cells: NDArray[np.int64]
 ) -> tuple[float | None, float | None, float | None]:
     """Return the variances of slopes by task, by language, and by cell."""
-    same_task = cells[:, None, 0] == cells[None, :, 0]
-    same_language = cells[:, None, 1] == cells[None, :, 1]
-    halves = (slopes[:, None] - slopes[None, :]) ** 2 / 2.0
-    in_task = _mean(halves, same_task & ~same_language)
-    in_language = _mean(halves, same_language & ~same_task)
-    apart = _mean(halves, ~same_task & ~same_language)
+    of_task, by_task = _pairs(slopes[None], cells[:, 0])
+    of_language, by_language = _pairs(slopes[None], cells[:, 1])
+    every, halves = _pairs(slopes[None], None)
+    in_task, in_language = _over(by_task, of_task), _over(by_language, of_language)
+    apart = _over(halves - by_task - by_language, every - of_task - of_language)
     if in_task is None or in_language is None or apart is None:
         return None, None, None
     return apart - in_task, apart - in_language, in_task + in_language - apart
 
 
-def _mean(values: Floats, where: Bools) -> float | None:
-    return float(values[where].mean()) if where.any() else None
+def _pairs(values: Floats, group: NDArray[np.int64] | None) -> tuple[int, float]:
+    """Return the number of ordered pairs of cells in one group, and their half squares in all.
+
+    ``values`` is repetition x cell; the squares are averaged over repetitions. Over the pairs of n
+    cells the halves of (v_i - v_j)^2 sum to n times the sum of squares around the group's mean, so
+    that the pairs themselves, a million million of them at a million cells, are never made.
+    """
+    of = np.zeros(values.shape[1], dtype=np.int64) if group is None else group
+    n = np.bincount(of)
+    means = np.stack([np.bincount(of, weights=one) for one in values]) / np.maximum(n, 1)
+    squares = ((values - means[:, of]) ** 2).mean(axis=0)
+    return int((n * (n - 1)).sum()), float(n[of] @ squares)
+
+
+def _over(total: float, pairs: int) -> float | None:
+    return float(total) / pairs if pairs else None
 
 
 def _less(whole: float | None, part: float | None, share: float) -> float | None:

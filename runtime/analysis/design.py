@@ -68,8 +68,10 @@ def _levels(named: Estimate, ladder: Ladder, noise: Noise) -> Iterator[Estimate]
 def planned(scores: pl.DataFrame, axis: str) -> Ladder:
     """Return the counts of a study from the rows of its plan, of the panel that is fine-tuned."""
     aside = pl.any_horizontal(pl.col("flags").str.contains(flag, literal=True) for flag in ASIDE)
-    rows = scores.filter((pl.col("panel") == "trained") & ~aside.fill_null(False))
     column = "params_total" if axis == "total" else "params_nonembedding"
+    rows = scores.filter((pl.col("panel") == "trained") & ~aside.fill_null(False)).select(
+        "model", "family", column, "arm", "target", "language", "seed"
+    )
     models = rows.select("model", "family", column).unique("model").sort("family", column, "model")
     families: dict[str, list[Size]] = {}
     for r in models.to_dicts():

@@ -61,15 +61,20 @@ def look(
     self_pairs: bool = False,
     shared_text: bool = True,
     note: str = "",
+    like: View | None = None,
 ) -> View:
-    """Return a view of a panel: its complete cases, without self-pairs unless they are wanted."""
+    """Return a view of a panel: its complete cases, without self-pairs unless they are wanted.
+
+    ``like`` is another view, whose seed means are taken over where it is of the same scores.
+    """
     allowed = np.ones_like(grid.self_pair)
     if not self_pairs:
         allowed &= ~grid.self_pair
     if not shared_text:
         allowed &= ~grid.shared_text
     active = take(grid, active_sizes(grid))
-    means = average_seeds(active.scores)
+    known = like is not None and like.grid.scores is active.scores
+    means = like.means if like is not None and known else average_seeds(active.scores)
     cases = contrasts.available(active, means, allowed)
     return View(panel, variant, axis, margin, active, means, cases, note)
 
@@ -127,9 +132,18 @@ def sensitivity(view: View, grid: Grid, rest: Grid, rest_name: str) -> Iterator[
     pairs = "" if grid.self_pair[1:].any() else "there are no self-pairs"
     text = "" if grid.shared_text[1:].any() else "no pair shares text"
     views = [
-        look(grid, panel, f"{turned}_parameters", turned, margin),
-        look(grid, panel, "with_self_pairs", axis, margin, self_pairs=True, note=pairs),
-        look(grid, panel, "without_shared_text", axis, margin, shared_text=False, note=text),
+        look(grid, panel, f"{turned}_parameters", turned, margin, like=view),
+        look(grid, panel, "with_self_pairs", axis, margin, self_pairs=True, note=pairs, like=view),
+        look(
+            grid,
+            panel,
+            "without_shared_text",
+            axis,
+            margin,
+            shared_text=False,
+            note=text,
+            like=view,
+        ),
     ]
     for i, target in enumerate(grid.targets):
         if view.counted[:, i].any() and view.counted.any(axis=(0, 2)).sum() > 1:
@@ -142,7 +156,8 @@ def sensitivity(view: View, grid: Grid, rest: Grid, rest_name: str) -> Iterator[
             views.append(look(without, panel, f"without_size:{model}", axis, margin))
     same = bool(np.array_equal(grid.scores, rest.scores, equal_nan=True))
     note = "there are no degenerate runs" if same else ""
-    views.append(look(rest, panel, rest_name, axis, margin, note=note))
+    every = grid if same else rest
+    views.append(look(every, panel, rest_name, axis, margin, note=note, like=view))
     for each in views:
         yield from pooled(each)
     yield from average_gains(views[-1])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Literal
 
 import polars as pl
@@ -13,7 +14,7 @@ Estimand = Literal[
     # The main answers above; below, what shows how far they can be trusted and where they differ.
     "language_slope", "group_slope", "group_gain", "group_difference", "moderator", "family_slope",
     "arm_difference", "size_difference", "best_arm", "rank", "tau", "prediction", "count",
-    "collapse_rate", "collapse_difference", "run_gain", "noise", "detectable",
+    "collapse_rate", "collapse_difference", "run_gain", "noise", "detectable", "seed_correlation",
     "influence", "equivalence",
 ]  # fmt: skip
 Level = Literal["L1", "L2", "L3"]
@@ -100,10 +101,24 @@ class Findings:
     missing: pl.DataFrame
     headline: Estimate
     counts: Mapping[str, int]
+    _index: dict[str, list[Estimate]] = field(default_factory=dict, repr=False, compare=False)
 
     def select(self, **names: str) -> tuple[Estimate, ...]:
         """Return the estimates whose fields have the given values, in order."""
-        return tuple(e for e in self.estimates if all(getattr(e, k) == v for k, v in names.items()))
+        if "estimand" not in names:
+            return _matching(self.estimates, names)
+        if not self._index:
+            for e in self.estimates:
+                self._index.setdefault(e.estimand, []).append(e)
+        return _matching(self._index.get(names["estimand"], ()), names)
+
+
+def _matching(estimates: Iterable[Estimate], names: Mapping[str, str]) -> tuple[Estimate, ...]:
+    if not names:
+        return tuple(estimates)
+    wanted = next(iter(names.values())) if len(names) == 1 else tuple(names.values())
+    look = attrgetter(*names)
+    return tuple(e for e in estimates if look(e) == wanted)
 
 
 def judge(

@@ -117,6 +117,8 @@ def build(frame: pl.DataFrame, *, shared_runs: bool) -> Grid:
 
 def take(grid: Grid, keep: Bools) -> Grid:
     """Return the grid of some of its models."""
+    if keep.all():
+        return grid
     kept = np.flatnonzero(keep)
     return replace(
         grid,
@@ -162,7 +164,8 @@ def _flagged(
     target: NDArray[np.intp],
     shape: tuple[int, ...],
 ) -> Bools:
-    has = frame["flags"].str.split(";").list.contains(flag).fill_null(False).to_numpy()
+    marks = [each for each in frame["flags"].unique().drop_nulls() if flag in each.split(";")]
+    has = frame["flags"].is_in(marks).fill_null(False).to_numpy()
     marked = np.zeros(shape, dtype=np.bool_)
     marked[arm[has], target[has]] = True
     return marked

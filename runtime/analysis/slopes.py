@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.analysis.contrasts import Contrast, contributions
 from runtime.analysis.estimate import Level
@@ -77,18 +79,21 @@ def measure(
     models = np.flatnonzero(np.any(line.families, axis=0) if line else size)
     arms = np.flatnonzero(contrast.weights.any(axis=(1, 2)))
     tasks = np.flatnonzero(contrast.share.any(axis=1))
-    part = np.ix_(models, arms, tasks)
-    weights = contrast.weights[np.ix_(arms, tasks)]
-    active = Contrast(weights, contrast.share[tasks], contrast.anchor, contrast.languages_vary)
-    cells = contributions(active, size[models], values[part])
-    coefficient = size[models][:, None, None, None] * weights * derivative[part]
+    spoken = np.flatnonzero(contrast.weights.any(axis=(0, 1)) | contrast.share.any(axis=0))
+    part = [_regular(places) for places in (models, arms, tasks, spoken)]
+    weights, share = _part(contrast.weights, part[1:]), _part(contrast.share, part[2:])
+    active = Contrast(weights, share, contrast.anchor, contrast.languages_vary)
+    cells = contributions(active, size[models], _part(values, part))
+    coefficient = size[models][:, None, None, None] * weights * _part(derivative, part)
     used = np.broadcast_to((weights != 0)[None], coefficient.shape)
-    ran = (means.present[part] & used[..., None]).any(axis=3)
+    ran = (_part(means.present, part) & used[..., None]).any(axis=3)
     spreads: dict[Level, Spread] = {}
     if "L1" in levels:
-        alone = (used & (means.count[part] < 2)).any(axis=3) & (size[models] != 0)[:, None, None]
+        alone = (used & (_part(means.count, part) < 2)).any(axis=3) & (size[models] != 0)[
+            :, None, None
+        ]
         spreads["L1"] = seed_spread(
-            coefficient, means.residual[part], ran, alone, (arms > 0) & shared_runs
+            coefficient, _part(means.residual, part), ran, alone, (arms > 0) & shared_runs
         )
     if "L2" in levels or "L3" in levels:
         spreads["L2"] = cluster_spread(cells, active.share, active.languages_vary)
@@ -104,6 +109,27 @@ def measure(
         seeds=int(ran.any(axis=(0, 1, 2)).sum()),
         runs=int(ran.any(axis=2).sum() if shared_runs else ran.sum()),
     )
+
+
+def _regular(places: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """Return places as a slice if they lie at even distances: a slice is a view, not a copy."""
+    first, last = int(places[0]), int(places[-1])
+    step = int(places[1]) - first if len(places) > 1 else 1
+    if len(places) > 2 and (np.diff(places) != step).any():
+        return places
+    return slice(first, last + 1, step)
+
+
+def _part(values: NDArray[Any], which: Sequence[slice | NDArray[np.intp]]) -> NDArray[Any]:
+    """Return the given places along the first axes: a view, unless the places are irregular.
+
+    Copying what a contrast rests on would take most of the time of a study of a million scores.
+    """
+    values = values[tuple(each if isinstance(each, slice) else slice(None) for each in which)]
+    for axis, each in enumerate(which):
+        if not isinstance(each, slice):
+            values = values.take(each, axis=axis)
+    return values
 
 
 def seed_spread(

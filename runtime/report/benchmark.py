@@ -27,13 +27,16 @@ def benchmark_table(findings: Findings, names: Names) -> Table:
     finished = scores.filter(
         pl.col("status").is_in(["finished", "degenerate"]) & pl.col("official").is_finite()
     )
-    means = finished.group_by("model", "arm", *CELLS).agg(pl.col("official").mean())
+    means = finished.group_by("model", "arm", *CELLS, maintain_order=True).agg(
+        pl.col("official").mean()
+    )
+    means = means.sort("model", "arm", *CELLS)  # sums of another order have other last digits
     rows = []
     for arm in ("none", *names.intermediates):
         both = means.filter(pl.col("arm").is_in(["none", arm]))
         wanted = len(names.sizes) * (1 if arm == "none" else 2)
         whole = both.group_by(CELLS).agg(pl.len()).filter(pl.col("len") == wanted)
-        common = both.join(whole.select(CELLS), on=CELLS, how="semi")
+        common = both.join(whole.select(CELLS), on=CELLS, how="semi", maintain_order="left")
         tasks = common["target"].n_unique()
         for model in names.sizes:
             of_model = common.filter(pl.col("model") == model)
@@ -60,7 +63,7 @@ def gain(value: float | None, base: float | None) -> float | None:
 def average(cells: pl.DataFrame, *, english: bool) -> float | None:
     """Return the plain mean over tasks of means over languages; None when a task has none left."""
     left = cells if english else cells.filter(pl.col("language") != ENGLISH)
-    tasks = left.group_by("target").agg(pl.col("official").mean())
+    tasks = left.group_by("target", maintain_order=True).agg(pl.col("official").mean())
     if tasks.is_empty() or len(tasks) < cells["target"].n_unique():
         return None
     return float(tasks["official"].sort().sum() / len(tasks))

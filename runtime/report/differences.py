@@ -84,14 +84,14 @@ def group_table(findings: Findings, names: Names) -> Table:
 
 
 def contrast_table(findings: Findings) -> Table:
-    """Slope of a group of languages minus that of the others, within tasks."""
+    """Slope of a group of languages, or of tasks, minus that of the others."""
     rows = tuple(
         (Cell(e.subset.replace(" - ", " \N{MINUS SIGN} ")), figure(e.estimate), short(e), _p(e),
          _adjusted(e), Cell(e.reason))
         for e in views.select(findings, estimand="group_difference")
     )  # fmt: skip
     head = ("Slopes of groups", "Difference", "L2: 95 % interval, df", "p", "q", "Remark")
-    return Table("Do slopes differ between groups of languages?", head, rows)
+    return Table("Do slopes differ between groups of languages, or of tasks?", head, rows)
 
 
 def moderator_table(findings: Findings) -> Table:

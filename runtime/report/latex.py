@@ -46,7 +46,7 @@ def _table(table: Table) -> str:
     count = len(table.head)
     return (
         f"\\begin{{longtable}}{{@{{}}{columns}@{{}}}}\n"
-        f"\\caption{{{escape(table.caption)}}}\\\\\n\\toprule\n{head} \\\\\n\\midrule\n"
+        f"\\caption{{{escape(table.heading)}}}\\\\\n\\toprule\n{head} \\\\\n\\midrule\n"
         f"\\endhead\n\\bottomrule\n\\multicolumn{{{count}}}{{r}}{{}}\\\\\n\\endfoot\n"
         f"{rows}\n\\end{{longtable}}\n"
     )

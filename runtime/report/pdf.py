@@ -40,7 +40,7 @@ def document(
         ],
         "tables": [
             {
-                "caption": table.caption,
+                "caption": table.heading,
                 "head": table.head,
                 "numeric": table.numeric,
                 "rows": [[asdict(cell) for cell in row] for row in table.rows],

@@ -9,7 +9,7 @@ from runtime.analysis.estimate import LEVELS, Findings
 from runtime.report import views
 from runtime.report.tables import Cell, Table, figure
 from runtime.report.views import Names
-from runtime.report.wording import parameters
+from runtime.report.wording import interval, parameters
 
 NOISE = {
     "run": ("run", "one gain, all its languages alike"),
@@ -66,6 +66,22 @@ def noise_table(findings: Findings) -> Table:
     )
     return Table("Noise measured here, standard deviations in points",
                  ("Source", "Standard deviation", "Remark"), rows)  # fmt: skip
+
+
+def pairing_table(findings: Findings, names: Names) -> Table:
+    """Whether runs of one seed move together in both arms, so that pairing them would help."""
+    rows = tuple(
+        (
+            Cell(names.arm(e.arm)),
+            figure(e.estimate),
+            Cell(interval(e.lo, e.hi), numeric=e.lo is not None),
+            Cell(str(e.n_runs), numeric=True),
+            Cell(e.reason),
+        )
+        for e in views.select(findings, estimand="seed_correlation")
+    )
+    head = ("Intermediate", "Correlation", "95 % interval", "Pairs of runs", "About it")
+    return Table("Correlation over seeds with direct fine-tuning (level L1)", head, rows)
 
 
 def cost_table(findings: Findings, names: Names, costs: Sequence[Mapping[str, Any]]) -> Table:

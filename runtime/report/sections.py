@@ -83,7 +83,7 @@ def collapse_section(findings: Findings, names: Names) -> Section:
     )
 
 
-def design_section(findings: Findings) -> Section:
+def design_section(findings: Findings, names: Names) -> Section:
     """What could be detected, as planned, and what was."""
     return _section(
         "design",
@@ -93,7 +93,11 @@ def design_section(findings: Findings) -> Section:
         "too. Beside it stands the half-width of the interval that came out. The noise measured "
         "here is for planning another study: for this one it would only say the p-value in other "
         "words.",
-        (prospects.detectable_table(findings), prospects.noise_table(findings)),
+        (
+            prospects.detectable_table(findings),
+            prospects.noise_table(findings),
+            prospects.pairing_table(findings, names),
+        ),
     )
 
 

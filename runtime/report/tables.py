@@ -23,6 +23,9 @@ from runtime.report.wording import (
     short_key,
 )
 
+CAP = 2000
+"""Rows of a table that a page can bear: a browser takes seconds over more."""
+
 MARKS = {"self_pair": "†", "shared_text": "‡"}
 """Signs put at gains whose intermediate task shares labelled data or text with the target."""
 
@@ -39,12 +42,30 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table ready to print; the first ``stubs`` cells of a row are its headers."""
+    """A table ready to print; the first ``stubs`` cells of a row are its headers.
+
+    A table of more than ``CAP`` rows has the first of them only; ``whole`` is then the number of
+    all, and ``file`` where they are.
+    """
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     stubs: int = 1
+    whole: int = 0
+    file: str = ""
+
+    @property
+    def cut(self) -> str:
+        """Say what part of a long table this is; "" of a whole one."""
+        if self.whole <= len(self.rows):
+            return ""
+        return f"The first {len(self.rows):,} of {self.whole:,} rows; all are in {self.file}."
+
+    @property
+    def heading(self) -> str:
+        """The caption, and what part of a long table this is."""
+        return f"{self.caption}. {self.cut}" if self.cut else self.caption
 
     @property
     def numeric(self) -> tuple[bool, ...]:

@@ -57,11 +57,7 @@ def names(plan: Plan) -> Names:
 
 def select(findings: Findings, **fields: str) -> list[Estimate]:
     """Return the estimates whose fields have the given values, in the order of the findings."""
-    return [
-        estimate
-        for estimate in findings.estimates
-        if all(getattr(estimate, name) == value for name, value in fields.items())
-    ]
+    return list(findings.select(**fields))
 
 
 def one(findings: Findings, **fields: str) -> Estimate | None:
@@ -139,7 +135,9 @@ def seed_gains(findings: Findings) -> list[dict[str, Any]]:
     """
     cells = included(findings).filter(pl.col("language") != ENGLISH)
     joined = cells.select("model", "arm", "target", "language", "direct").join(
-        findings.scores.filter((pl.col("status") == "finished") & pl.col("value").is_not_null()),
+        findings.scores.filter(
+            (pl.col("status") == "finished") & pl.col("value").is_not_null()
+        ).select("model", "arm", "target", "language", "seed", "value"),
         on=["model", "arm", "target", "language"],
         how="inner",
         maintain_order="left",

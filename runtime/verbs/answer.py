@@ -10,14 +10,47 @@ import typer
 from runtime.terminal import Build, StoreAt, Study, screen, write
 
 
-def report(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
-    """Write the report again, from the store alone."""
+def report(
+    study: Annotated[
+        Path | None, typer.Argument(help="The study file (YAML).", show_default=False)
+    ] = None,
+    build: Build = Path("build"),
+    store: StoreAt = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="A date or time: only what was finished by then. UTC without a zone."),
+    ] = None,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="A B", help="Two studies, or with STUDY two dates or times, side by side."
+        ),
+    ] = None,
+) -> int:
+    """Write the report again, from the store alone; or compare two."""
     from runtime import conduct
+    from runtime.past import moment
     from runtime.store import Store
 
+    dates = [text for text in (as_of, *(compare if compare and study else ())) if text is not None]
+    try:
+        for text in dates:
+            moment(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if compare is not None:
+        if study is not None and as_of is not None:
+            raise typer.BadParameter("give the two dates to --compare, and no --as-of")
+        studies = (study, study) if study else (Path(compare[0]), Path(compare[1]))
+        times = compare if study else (as_of, as_of)
+        conduct.compare(studies, times, build, store, screen())
+        return 0
+    if study is None:
+        raise typer.BadParameter("name a study, or two with --compare")
     made = conduct.plan_to_report(study, build)
     kept = Store(store or build / "store")
-    conduct.report(made, kept, conduct.output_folder(made, build, store), screen(), study)
+    folder = conduct.output_folder(made, build, store)
+    conduct.report(made, kept, folder, screen(), study, as_of)
     return 0
 
 

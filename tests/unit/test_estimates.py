@@ -21,6 +21,7 @@ from runtime.analysis.analyse import analyse, headline_sentence
 from runtime.analysis.estimands import View, label, look, sizes
 from runtime.analysis.estimate import Estimate, Findings
 from runtime.analysis.grid import build, rescale
+from runtime.analysis.slopes import cluster_spread
 
 # --- one study by hand -----------------------------------------------------------------------
 #
@@ -356,3 +357,20 @@ def test_the_third_level_is_never_narrower_than_the_second(
     assert three.lo90 <= two.lo90  # type: ignore[operator]
     assert two.hi90 <= three.hi90  # type: ignore[operator]
     assert three.p >= two.p  # type: ignore[operator]
+
+
+def test_statsmodels_agrees_on_two_way_clusters() -> None:
+    """The second level of a balanced table is the two-way clustered error of its mean."""
+    api = pytest.importorskip("statsmodels.api")
+    rng = np.random.default_rng(4)
+    tasks, languages = 6, 9
+    values = rng.normal(0, 1.0, (tasks, 1)) + rng.normal(0, 0.8, (1, languages))
+    values = values + rng.normal(0, 0.3, (tasks, languages))
+    share = np.full(values.shape, 1.0 / values.size)
+    spread = cluster_spread(values * share, share, languages_vary=True)
+    groups = np.indices(values.shape).reshape(2, -1).T
+    theirs = api.OLS(values.ravel(), np.ones(values.size)).fit(
+        cov_type="cluster", cov_kwds={"groups": groups}
+    )
+    assert spread.variance == pytest.approx(float(theirs.bse[0]) ** 2)
+    assert spread.df == 5.0

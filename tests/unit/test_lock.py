@@ -136,6 +136,17 @@ def test_a_deviation_names_the_fields(tmp_path: Path) -> None:
     assert note["message"].endswith(" in margin: locked 2.0, now 1.0")
 
 
+def test_the_plan_lists_what_was_locked_and_what_is_now(tmp_path: Path) -> None:
+    path = locked(tmp_path)
+    assert "deviations" not in expand(check(path, installed=False)).study
+    write(tmp_path, seeds=[1, 2], analysis={"margin": 1.5, "margin_reason": "after all"})
+    found = {d["what"]: d for d in expand(check(path, installed=False)).study["deviations"]}
+    assert (found["analysis: margin"]["locked"], found["analysis: margin"]["now"]) == ("2.0", "1.5")
+    assert found["analysis: margin reason"]["now"] == "after all"
+    assert any(what.startswith("what determines the results") for what in found)
+    assert len(found) == 3
+
+
 def test_own_revisions_stay(tmp_path: Path) -> None:
     own = {
         "name": "mine",

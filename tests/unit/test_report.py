@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,28 @@ def test_what_stands_around_the_verdict_is_in_the_page(
     page = [v for tag, n, v in outline(files["report.html"]).attributes
             if (tag, n) == ("section", "id")]  # fmt: skip
     assert [name for name in page if name in order] == order
+
+
+def test_deviations_from_the_lock_stand_under_the_verdict() -> None:
+    plan = synthetic.plan()
+    row = {"what": "analysis: margin", "locked": "2.0", "now": "1.0"}
+    off = replace(plan, study={**plan.study, "lock": {"file": "f"}, "deviations": [row]})
+    as_locked = replace(plan, study={**plan.study, "lock": {"file": "f"}})
+    pages = [make(each)[1]["report.html"].decode("utf-8") for each in (plan, as_locked, off)]
+    assert ["Not as it was locked" in page for page in pages] == [False, False, True]
+    assert ["are as they were locked" in page for page in pages] == [False, True, False]
+    assert "analysis: margin" in pages[2]
+
+
+def test_a_long_table_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = synthetic.plan()
+    findings = analyse(synthetic.scores(plan), plan.study["analysis"])
+    whole = ledger.seed_table(findings, views.names(plan))
+    monkeypatch.setattr(ledger, "CAP", 5)
+    cut = ledger.seed_table(findings, views.names(plan))
+    assert whole.cut == ""
+    assert cut.rows == whole.rows[:5]
+    assert cut.cut == f"The first 5 of {len(whole.rows):,} rows; all are in runs.parquet."
 
 
 def test_five_words_and_no_others(made: tuple[Findings, dict[str, bytes]]) -> None:
