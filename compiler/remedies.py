@@ -365,6 +365,30 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "weights.safetensors has changed since it was recorded",
         "Run the same command again: the part is made anew.",
     ),
+    "R006": (
+        "a record was written by a newer version (stiltscale/record/9)",
+        "Use that version, or another store. Nothing was changed.",
+    ),
+    "R007": (
+        "3 of 120 parts are damaged",
+        "Run `stiltscale store verify --set-aside`, then the study again: they are made anew.",
+    ),
+    "R008": (
+        "no study is known that could need what is in the store",
+        "Name the study files whose results shall stay, or say `--nothing-is-needed`.",
+    ),
+    "R009": (
+        "records.tar: stages/x/all/weights.safetensors is a link",
+        "Take an archive that `stiltscale store export` has written, whole.",
+    ),
+    "R010": (
+        "the store has other content for 2 of 40 parts",
+        "Nothing was imported. Find out which machine to believe, and set the other's aside.",
+    ),
+    "R011": (
+        "the checkpoint lacks no weight but has 2 that the model does not know",
+        "Adopt a checkpoint of the plan's model and task, as safetensors.",
+    ),
     "F001": (
         "2 of 40 stages failed, 5 did not run",
         "Read the log of the job, mend the cause, and run the same command again.",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from runtime.terminal import verb
-from runtime.verbs import answer, author, catalog, execute, study
+from runtime.verbs import answer, author, catalog, execute, store, study
 
 app = typer.Typer(
     help="Compile, run and report studies of size effects in cross-lingual transfer.",
@@ -27,8 +27,8 @@ def schema(
     kind: Annotated[
         str,
         typer.Argument(
-            help="study, task, corpus, family, benchmark, recipe, device, languages, cluster "
-            "or plan.",
+            help="study, task, corpus, family, benchmark, recipe, device, languages, cluster, "
+            "plan or record.",
         ),
     ] = "study",
     write: Annotated[
@@ -39,8 +39,13 @@ def schema(
     from compiler import catalog, schema, validate
     from compiler.render import atomic_write
 
-    if kind not in schema.KINDS:
+    if kind not in (*schema.KINDS, "record"):
         raise typer.BadParameter(f"there is no `{kind}`; {validate.suggest(kind, schema.KINDS)}")
+    if kind == "record" and not write:
+        from runtime import records
+
+        typer.echo(schema.as_text(records.schema()), nl=False)
+        return 0
     if not write:
         typer.echo(schema.as_text(schema.schema(kind, catalog.load())), nl=False)
         return 0
@@ -57,11 +62,12 @@ def schema(
 def generated(root: Path) -> dict[Path, str]:
     """Return every file of a checkout that is made from the code, with its text."""
     from compiler import catalog, reference, schema
-    from runtime import manual, tidy
+    from runtime import manual, records, tidy
 
     pages = reference.pages() | {"cli.md": manual.cli_page(app)}
     pages["scores.md"] = tidy.page(reference.GENERATED)
     schemas = {root / "specs" / n: text for n, text in schema.files(catalog.load()).items()}
+    schemas[root / "specs" / "record.schema.json"] = schema.as_text(records.schema())
     return schemas | {root / "docs" / "reference" / n: text for n, text in pages.items()}
 
 
@@ -94,6 +100,8 @@ for function in (
     schema,
 ):
     app.command(name=function.__name__.rstrip("_"))(verb(function))
+
+app.add_typer(store.app, name="store")
 
 
 if __name__ == "__main__":

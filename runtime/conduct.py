@@ -25,7 +25,7 @@ from compiler.render import machine, render, write
 from compiler.site import Site, cluster_file
 from compiler.source import read
 from compiler.validate import validate
-from runtime import cluster, hub, launches, progress, scheduler
+from runtime import cluster, disposal, hub, launches, progress, scheduler
 from runtime.store import Store, status, sweep
 
 
@@ -107,6 +107,7 @@ def on_cluster(
     kept = Store((store or build / "store").resolve())
     kept.prepare()
     sweep(kept)
+    disposal.remember(kept, made, folder)
     codes: dict[str, str] = {}
     if scheduler.unfinished(made, kept):
         jobs, sent, there = cluster.submit(made, folder, kept, site)
@@ -186,6 +187,7 @@ def conduct(
     kept = Store((store or build / "store").resolve())
     kept.prepare()
     sweep(kept)
+    disposal.remember(kept, made, folder)
     codes: dict[str, int] = {}
     todo = scheduler.unfinished(made, kept)
     if todo:

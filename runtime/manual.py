@@ -26,6 +26,10 @@ def cli_page(app: typer.Typer) -> str:
     lines = ["# The command line", "", GENERATED, "", str(app.info.help), ""]
     lines += ["| exit code | meaning |", "|---|---|", *(f"| {c} | {m} |" for c, m in EXITS), ""]
     verbs = {_name(info): info.callback for info in app.registered_commands if info.callback}
+    for group in app.registered_groups:
+        for info in group.typer_instance.registered_commands if group.typer_instance else ():
+            if info.callback:
+                verbs[f"{group.name} {_name(info)}"] = info.callback
     for name, function in sorted(verbs.items()):
         words = list(_words(function))
         shown = [

@@ -277,6 +277,7 @@ def provenance(plan: Plan, store: Records, command: str) -> dict[str, Any]:
     seconds: dict[str, float] = {}
     memory = 0
     last = ""
+    adopted: dict[str, str] = {}
     for stage in plan.stages.values():
         for part in stage.parts:
             record = store.record(stage.key, part)
@@ -288,6 +289,10 @@ def provenance(plan: Plan, store: Records, command: str) -> dict[str, Any]:
             for group in ("software", "machine", "accelerator"):
                 for name, value in record.provenance.get(group, {}).items():
                     seen.setdefault(f"{group}: {name}", Counter())[str(value)] += 1
+            mark = record.provenance.get("adopted")
+            if isinstance(mark, Mapping):
+                said = (str(mark.get(name, "")) for name in ("note", "source", "when"))
+                adopted[f"{stage.key}/{part}"] = ", ".join(filter(None, said))
             commit = str(record.provenance.get("git", {}).get("commit", ""))
             if commit:
                 clean = record.provenance["git"]["clean"]
@@ -307,6 +312,7 @@ def provenance(plan: Plan, store: Records, command: str) -> dict[str, Any]:
         "models": {name: _checkpoint(model) for name, model in plan.models.items()},
         "data": {name: _source(task["source"]) for name, task in plan.tasks.items()},
         **_corpora(plan),
+        **({"adopted, not run here": adopted} if adopted else {}),
         "catalog": {name: f"{x['file']} {x['digest'][:16]}" for name, x in plan.catalog.items()},
     }
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,8 +20,11 @@ from typing import Any
 from compiler.errors import EnvironmentUnready, StoreDamaged
 from compiler.plan import Plan, Stage
 from compiler.render import atomic_write, host, unwritable
-from runtime.lease import Lease, abandoned, born, bury, take
-from runtime.records import Failure, Record, read_failure, read_record
+from runtime.lease import Lease, abandoned, born, holders, orphans, silent, take
+from runtime.records import LARGEST, Failure, Record, read_failure, read_record
+
+LAYOUT = "stiltscale/store/1"
+"""What ``store.json`` says of how the folders of a store are laid out."""
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,200}\Z")
 _IN_THE_WAY = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
@@ -59,7 +63,11 @@ class Store:
         folder = self.folder(key, part)
         path = folder / "record.json"
         try:
-            found = path.stat()
+            if not stat.S_ISDIR(folder.lstat().st_mode):
+                return None  # a link may lead out of the store
+            found = path.lstat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+                return None
             state = (found.st_mtime_ns, found.st_size)
             known = self._read.get(path)
             if known is None or known[0] != state:
@@ -91,7 +99,7 @@ class Store:
                 raise StoreDamaged(
                     "R005",
                     f"{name} has changed since it was recorded",
-                    where=str(self._move_aside(key, part)),
+                    where=str(self.move_aside(key, part)),
                     hint="run the same command again: it is made anew",
                 )
         self._verified.add(folder)
@@ -101,9 +109,10 @@ class Store:
         """Move what lies in the place of a part without counting as finished; say where to."""
         if self.record(key, part) is not None or not os.path.lexists(self.folder(key, part)):
             return None
-        return self._move_aside(key, part)
+        return self.move_aside(key, part)
 
-    def _move_aside(self, key: str, part: str) -> Path:
+    def move_aside(self, key: str, part: str) -> Path:
+        """Move what lies in the place of a part to ``damaged/``; return where it is now."""
         aside = self.root / "damaged" / key / f"{part}.{time.time_ns()}"
         aside.parent.mkdir(parents=True, exist_ok=True)
         return self.folder(key, part).rename(aside)
@@ -112,6 +121,8 @@ class Store:
         """Return why the latest attempt at a stage failed, None when it did not."""
         path = self._failure_path(key)
         try:
+            if path.lstat().st_size > LARGEST:
+                raise StoreDamaged("R001", "a record is too large", where=str(path))
             return read_failure(path.read_text(encoding="utf-8"), str(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -155,7 +166,26 @@ class Store:
             for path in sorted(temporary.iterdir())
         }
         finished = replace(record, outputs=outputs)
-        atomic_write(temporary / "record.json", finished.to_json().encode("utf-8"))
+        if self._move_in(finished, finished.to_json().encode("utf-8"), temporary):
+            return finished
+        first = self.record(record.stage, record.part)
+        assert first is not None, "what was in the way has a record"
+        return first
+
+    def place(self, record: Record, text: bytes, temporary: Path) -> bool:
+        """Move a part made elsewhere into place, with its record as it was written there.
+
+        False when there is one already. Raises StoreDamaged when a file is not as recorded.
+        """
+        for name, output in record.outputs.items():
+            sync(temporary / name)
+            if sha256(temporary / name) != output["sha256"]:
+                raise StoreDamaged("R009", f"{record.stage}/{record.part}: {name} is damaged")
+        return self._move_in(record, text, temporary)
+
+    def _move_in(self, record: Record, text: bytes, temporary: Path) -> bool:
+        """Give a folder its record and its place; False when another process was first."""
+        atomic_write(temporary / "record.json", text)
         sync(temporary)
         target = self.folder(record.stage, record.part)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -164,27 +194,55 @@ class Store:
         except OSError as error:
             if error.errno not in _IN_THE_WAY:
                 raise
-            first = self.record(record.stage, record.part)
-            if first is not None:
-                return first
+            if self.record(record.stage, record.part) is not None:
+                return False
             self.set_aside(record.stage, record.part)
             temporary.rename(target)
         sync(target.parent)
-        return finished
+        return True
 
     def _failure_path(self, key: str) -> Path:
         return self.folder(key).parent / "failure.json"
 
     def prepare(self) -> None:
-        """Make the store's folders; raises EnvironmentUnready when they cannot be written."""
+        """Make the store's folders; raises EnvironmentUnready when they cannot be written.
+
+        Also when a newer version laid the store out.
+        """
+        self.known_layout()
         try:
             for name in ("stages", "leases", "tmp"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             probe = self.root / "tmp" / f".probe.{host()}.{os.getpid()}.tmp"
             probe.write_bytes(b"x")
             probe.unlink()
+            if not (self.root / "store.json").exists():
+                said = json.dumps({"schema": LAYOUT}) + "\n"
+                atomic_write(self.root / "store.json", said.encode("utf-8"))
         except OSError as error:
             raise unwritable(self.root, error) from error
+
+    def known_layout(self) -> None:
+        """Raise EnvironmentUnready when another version of us laid the store out.
+
+        A store without ``store.json`` is of the first layout, which had none.
+        """
+        path = self.root / "store.json"
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))["schema"]
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        except (ValueError, KeyError, TypeError, RecursionError):
+            said = "cannot be read"
+        if said != LAYOUT:
+            raise EnvironmentUnready(
+                "R006",
+                f"the store is of another layout ({str(said)[:80]!r}, not {LAYOUT!r})",
+                where=str(path),
+                hint="use the version that made it, or another store; nothing was changed",
+            )
 
     def lease(self, key: str) -> Lease | None:
         """Take the right to run a stage; None while a living process has it."""
@@ -194,29 +252,46 @@ class Store:
         except OSError as error:
             raise unwritable(self.root, error) from error
 
-    def running(self) -> dict[str, Mapping[str, Any]]:
-        """Return what each living lease says of its progress, by stage key."""
-        found = {}
-        for path in sorted((self.root / "leases").glob("*.json")):
-            with contextlib.suppress(OSError, ValueError):
-                if not abandoned(path):
-                    found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+    def running(self, *, patient: bool = False) -> dict[str, Mapping[str, Any]]:
+        """Return what each living lease says of its progress, by stage key.
+
+        What another machine's clock calls long silent is left out; with ``patient`` it is not until
+        this process has seen it silent, see ``lease.abandoned``.
+        """
+        found: dict[str, Mapping[str, Any]] = {}
+        gone = abandoned if patient else silent
+        for path in sorted((self.root / "leases").glob("[!.]*.json")):
+            with contextlib.suppress(OSError, ValueError, RecursionError):
+                line = holders(path)
+                if line and not gone(line[-1].place):
+                    said = json.loads(line[-1].place.read_text(encoding="utf-8"))
+                    found[path.stem] = said if isinstance(said, dict) else {}
         return found
 
 
 def _sound(path: Path, key: str, part: str) -> Record | None:
     """Read a record; None when it is damaged or that of another part."""
     try:
-        record = read_record(path.read_text(encoding="utf-8"), str(path))
-    except (StoreDamaged, UnicodeDecodeError, IsADirectoryError):
+        record = read(path)
+    except StoreDamaged:
         return None
     return record if (record.stage, record.part) == (key, part) else None
 
 
+def read(path: Path) -> Record:
+    """Read a record's file; raises StoreDamaged when it is damaged."""
+    try:
+        return read_record(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise StoreDamaged("R001", "a record is no text", where=str(path)) from error
+
+
 def _whole(folder: Path, record: Record) -> bool:
-    return all(
-        (folder / name).stat().st_size == output["bytes"] for name, output in record.outputs.items()
-    )
+    for name, output in record.outputs.items():
+        found = (folder / name).lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size != output["bytes"]:
+            return False
+    return True
 
 
 def _unreadable(path: Path, error: OSError) -> EnvironmentUnready:
@@ -255,9 +330,12 @@ def sweep(store: Store) -> None:
     for path in (store.root / "checkpoints").glob("*"):
         if _SAFE.match(path.name) and store.record(path.name) is not None:
             shutil.rmtree(path, ignore_errors=True)
-    for path in (store.root / "leases").glob("*.json"):
-        if abandoned(path):
-            bury(path)
+    for path in (store.root / "leases").glob("[!.]*.json"):
+        lease = take(path)
+        if lease is not None:
+            lease.release()
+    for path in orphans(store.root / "leases"):
+        path.unlink(missing_ok=True)
     for path in [*(store.root / "tmp").iterdir(), *(store.root / "leases").glob(".*")]:
         if not _orphaned(path.name.rsplit(".", 3)[1:3]):
             continue

@@ -36,7 +36,10 @@ def verb(function: Callable[..., int]) -> Callable[..., None]:
             print_diagnostics(screen(stderr=True), error.diagnostics)
             code = error.exit_code
         except StiltscaleError as error:
-            screen(stderr=True).print(str(error), soft_wrap=True, markup=False, highlight=False)
+            from runtime.records import printable
+
+            text = printable(str(error))  # it may quote data, or what is in a store
+            screen(stderr=True).print(text, soft_wrap=True, markup=False, highlight=False)
             code = error.exit_code
         except KeyboardInterrupt:
             screen(stderr=True).print(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import faulthandler
 import os
 import signal
 import sys
@@ -201,7 +202,7 @@ class Worker:
 
     def run_part(self, stage: Stage, part: str, lease: Lease) -> None:
         """Run one part and commit its record."""
-        from runtime import checkpoint, provenance, tracking
+        from runtime import checkpoint, provenance, tracking, watchdog
 
         if self.session is None:
             with interruptible():
@@ -214,10 +215,15 @@ class Worker:
         tracked = tracking.tracked(
             self.session.accelerator, self.plan, stage, self.folder / "tracking"
         )
-        with tracked as log, self.store.writing(stage.key, part) as folder:
+        with (
+            tracked as log,
+            self.store.writing(stage.key, part) as folder,
+            watchdog.watching(lambda seconds: self.give_up(stage, part, lease, seconds)) as watch,
+        ):
 
             def tell(**progress: Any) -> None:
                 check()
+                watch.word()
                 lease.tell(**progress)
                 log(progress)
 
@@ -243,6 +249,20 @@ class Worker:
             )
             self.store.commit(record, folder)
             checkpoint.clear(self.store.root, stage.key)
+
+    def give_up(self, stage: Stage, part: str, lease: Lease, seconds: float) -> None:
+        """End this process, whose stage hangs; its main thread cannot be interrupted.
+
+        What it has written so far is swept by the next run.
+        """
+        faulthandler.dump_traceback()  # to the log: where every thread is
+        message = f"{part}: no progress and no computing for {seconds:.0f} seconds"
+        log = os.environ.get("STILTSCALE_LOG", "")
+        _say(f"timeout: {message}")
+        with contextlib.suppress(OSError):
+            self.store.fail(Failure(stage.key, "timeout", message, _now(), log))
+            lease.release()
+        os._exit(3)
 
     @contextlib.contextmanager
     def joined(self, stage: Stage, part: str) -> Iterator[None]:
@@ -307,7 +327,7 @@ class Worker:
 
     def why_not(self, stage: Stage) -> Outcome:
         """Tell whether missing inputs are still to come (from this job or another process)."""
-        running = self.store.running()
+        running = self.store.running(patient=True)
         lacking = {key for part in stage.parts for key, _ in self.lacking(stage, part)}
         if lacking & (set(self.pending) | set(running)) - {stage.key}:
             return "waiting"
@@ -335,6 +355,10 @@ class Worker:
             _say(f"the failure could not be recorded: {unwritten}")
 
 
+_NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "bad_alloc", "not enough memory")
+"""What PyTorch, the system and C++ say where Python has no MemoryError."""
+
+
 def classify(error: Exception) -> FailureClass:
     """Return the class of a failure, which decides whether trying again makes sense."""
     try:
@@ -355,7 +379,8 @@ def classify(error: Exception) -> FailureClass:
         return "disk"
     if "No space left" in str(error):  # safetensors and polars wrap the error of the system
         return "disk"
-    return "oom" if "can't allocate memory" in str(error).lower() else "code"
+    words = str(error).lower()
+    return "oom" if any(said in words for said in _NO_MEMORY) else "code"
 
 
 def listen() -> None:
@@ -374,6 +399,10 @@ def listen() -> None:
     pid, _, start = os.environ.get("STILTSCALE_SCHEDULER", "").partition(":")
     if pid.isdigit():
         threading.Thread(target=_watch, args=(int(pid), start), daemon=True).start()
+    script = os.environ.get("STILTSCALE_SCRIPT", "")
+    # A signal to the launch script alone, or its death, would leave us running unseen.
+    if script.isdigit() and (start := born(int(script))):
+        threading.Thread(target=_watch, args=(int(script), start), daemon=True).start()
 
 
 def check() -> None:
@@ -401,7 +430,7 @@ def _watch(pid: int, start: str) -> None:
     while born(pid) == start:
         time.sleep(LOOK)
     with contextlib.suppress(OSError):  # a full disk must not keep it running
-        _say("the run that started this job is gone")
+        _say("the run that started this job is gone, or its launch script")
     os.kill(os.getpid(), signal.SIGTERM)
 
 
