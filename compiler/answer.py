@@ -110,6 +110,8 @@ def answers(question: Question, traced: Traced) -> Iterator[tuple[Tuning, Choice
         if key(machine.device.kind, work.training.precision, tuning) not in traced.traces:
             continue
         for kind in _kinds(machine):
+            if kind[0].sharded and tuning == "qlora":
+                continue  # weights in 4 bits are not divided
             tried = None
             for way in kind:
                 tried = attempt(model, traced, {("target", work.name): work}, machine, way)

@@ -123,7 +123,7 @@ def ways(machine: Machine) -> Iterator[Way]:
     yield Way(name, here)
     yield Way(name, here, checkpointing=True)
     if machine.device.kind == "cpu":
-        return  # Accelerate shards on CUDA devices alone
+        return  # whose processes share one memory
     several = [count for count in dict.fromkeys((here, all_)) if count > 1]
     for count in several:
         yield Way("fsdp2", count, sharded=True)
@@ -140,6 +140,8 @@ def choose(model: Model, traced: Traced, works: Mapping[Any, Work], machine: Mac
     rejected: list[tuple[Way, float]] = []
     nearest: Choice | None = None
     for way in ways(machine):
+        if way.sharded and model.tuning == "qlora":
+            continue  # weights in 4 bits are not divided
         found = attempt(model, traced, works, machine, way)
         if found.possible:
             return Choice(

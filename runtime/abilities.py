@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 
 from compiler.errors import EnvironmentUnready
 from compiler.plan import Plan, Stage
@@ -25,10 +26,10 @@ def refuse_unknown(plan: Plan, engine: str = "local") -> None:
             reason = f"{nodes} machines for a job without `--engine slurm`"
             lacking[reason] = lacking.get(reason, 0) + len(job.stages)
     for model, takes in plan.execution.get("resources", {}).items():
-        if str(takes["strategy"]).startswith("fsdp2"):
-            count = sum(s.model == model and s.kind == "train" for s in plan.stages.values())
-            reason = f"`{takes['strategy']}`, a model divided among devices"
-            lacking[reason] = lacking.get(reason, 0) + count
+        trainings = [s for s in plan.stages.values() if s.model == model and s.kind == "train"]
+        why = indivisible(plan, model, str(takes["strategy"]), trainings)
+        if trainings and why is not None:
+            lacking[why] = lacking.get(why, 0) + len(trainings)
     undivided = [x for x in plan.stages.values() if x.identity.get("kind") == "dual_encoder"]
     trained = sum(stage.kind == "train" for stage in undivided)
     if trained and any(job.processes > 1 for job in plan.jobs):
@@ -40,6 +41,21 @@ def refuse_unknown(plan: Plan, engine: str = "local") -> None:
             f"this version cannot run all of the plan: {shown}",
             hint="take these out of the study, or use `plan` and `compile` alone",
         )
+
+
+def indivisible(plan: Plan, model: str, strategy: str, trainings: Sequence[Stage]) -> str | None:
+    """Return why a model cannot be trained divided among devices; None if it can, or is not to."""
+    if not strategy.startswith("fsdp2"):
+        return None
+    if "offload" in strategy:
+        return f"`{strategy}`, weights kept in the host's memory"
+    if plan.models[model].get("tuning") == "qlora":
+        return f"`{strategy}` of weights in 4 bits"
+    if any(stage.identity["training"].get("compile") for stage in trainings) or any(
+        plan.execution.get("trainings", {}).get(stage.key, {}).get("compile") for stage in trainings
+    ):
+        return f"`{strategy}` with `compile`"
+    return None
 
 
 def _lacks(plan: Plan, stage: Stage) -> list[str]:

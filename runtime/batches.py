@@ -16,8 +16,8 @@ from torch import Tensor
 IGNORED = -100
 """The label of positions that do not count in the loss."""
 
-FULLER = 4
-"""How many times as many sequences a batch to score may have where they are short."""
+MORE = 8
+"""Times as many short sequences are scored at once as there are long ones, at most."""
 
 
 @dataclass(frozen=True)
@@ -201,39 +201,42 @@ def _token_groups(data: Examples, tokens: int, seed: int, epoch: int) -> list[li
 def scoring_batches(data: Examples, present: Present, batch: int) -> Iterator[Batch]:
     """Yield every sequence once, longest first.
 
-    A batch has no more tokens than ``batch`` of the longest sequences, padding included: of shorter
-    ones it has more, up to ``FULLER`` times as many.
+    ``batch`` counts sequences of the greatest length. Of shorter ones there are more, up to the
+    tokens that these have with padding, so that no batch is larger than the first.
     """
     order = sorted(range(len(data.input_ids)), key=lambda i: -len(data.input_ids[i]))
-    start, tokens = 0, batch * (len(data.input_ids[order[0]]) if order else 0)
+    room = batch * len(data.input_ids[order[0]]) if order else 0
+    start = 0
     while start < len(order):
-        fit = tokens // max(1, len(data.input_ids[order[start]]))
-        end = start + min(fit, FULLER * batch)
-        yield present(data, order[start:end])
-        start = end
+        longest = max(1, len(data.input_ids[order[start]]))
+        size = min(max(batch, room // longest), MORE * batch)
+        yield present(data, order[start : start + size])
+        start += size
 
 
-def together(parts: Sequence[Examples]) -> Examples:
-    """Return examples of one kind and task as one, to be scored in one pass.
+def joined(parts: Sequence[Examples]) -> Examples:
+    """Return the examples of several splits of one task behind each other, as those of one.
 
-    Sequences keep their order, those of the first part first. What a kind keeps for itself must be
-    lists, and is joined as it is: that of an example must not name other examples.
+    What is kept of each sequence, item or example is kept in lists, in that order.
     """
-    first = parts[0]
-    owners: list[int] = []
-    if len(first.owners):
-        ahead = 0
-        for part in parts:
-            owners += [ahead + owner for owner in part.owners]
-            ahead += len(part)
+    if len(parts) == 1:
+        return parts[0]
+    numbers, rows, lines = [], 0, 0  # whose each sequence is, in all splits
+    items: list[Sequence[int]] = []
+    for data in parts:
+        numbers += [rows + data.owner(line) for line in range(len(data.input_ids))]
+        items += [[lines + line for line in item] for item in data.items]
+        rows, lines = rows + len(data), lines + len(data.input_ids)
+    shared = set.intersection(*(set(data.more) for data in parts))
     return Examples(
-        first.kind,
-        [ids for part in parts for ids in part.input_ids],
-        [label for part in parts for label in part.labels],
-        [places for part in parts for places in part.positions],
-        first.pad,
-        owners,
-        more={name: [one for part in parts for one in part.more[name]] for name in first.more},
+        parts[0].kind,
+        [ids for data in parts for ids in data.input_ids],
+        [label for data in parts for label in data.labels],
+        [places for data in parts for places in data.positions],
+        parts[0].pad,
+        numbers,
+        items,
+        {name: [value for data in parts for value in data.more[name]] for name in shared},
     )
 
 

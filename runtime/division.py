@@ -9,11 +9,14 @@ import numpy as np
 from runtime.batches import IGNORED, Batch
 
 
-def shares(batch: Batch, cut: int | None, rank: int, world: int) -> Iterator[tuple[Batch, float]]:
+def shares(
+    batch: Batch, cut: int | None, rank: int, world: int, equal: bool = False
+) -> Iterator[tuple[Batch, float]]:
     """Yield this process's parts of a batch, each with its share of the batch's labels.
 
     Items go to the processes in turn: like lengths stand together, so that all have like work. A
-    process without an item gets one that does not count.
+    process without an item gets one that does not count; so does one with fewer parts than others,
+    where all must have ``equal`` numbers of them.
     """
     items = len(batch.rows)
     if world == 1 and (cut is None or cut >= items):
@@ -26,6 +29,9 @@ def shares(batch: Batch, cut: int | None, rank: int, world: int) -> Iterator[tup
         for start in range(0, len(own.rows), size):
             part = own.part(slice(start, start + size))
             yield part, labelled(part) / whole
+        most, mine = (-(-count // size) for count in (-(-items // world), len(own.rows)))
+        for _ in range(most - mine if equal else 0):
+            yield own.part(slice(0, 1)), 0.0
 
 
 def labelled(batch: Batch) -> int:

@@ -24,6 +24,7 @@ from runtime.model import Model, parameter_counts
 from runtime.resume import Progress, keep, restored
 from runtime.schedule import at_chance, evaluations, rate, single, steps_of
 from runtime.score import predict, score
+from runtime.sharding import divided, shard
 from runtime.strategy import AUTOCAST, computes
 from runtime.throughput import Meter
 from runtime.weights import add, computed_twice, freeze, groups, state_of, trained_state
@@ -56,6 +57,7 @@ def train(
     steps: int | None = None,
     checkpoints: Checkpoints | None = None,
     judge: Judge | None = None,
+    parted: bool = False,
 ) -> dict[str, Any]:
     """Train ``model`` in place, and return what happened (see ``records.Record.result``).
 
@@ -66,6 +68,9 @@ def train(
     last of its ``checkpoints`` as if it had not been interrupted. An epoch is as many items as
     there are examples, which are more where long texts fall into windows: the steps of a run can be
     told from the rows alone. The result has the ``losses`` of all steps too, which no record keeps.
+
+    ``parted`` divides the weights among the processes too, in place, see ``runtime.sharding``;
+    gradients are then sent after every micro-batch, since they are held whole until they are.
 
     The gradient of a step is that of the mean loss of its batch, however it is cut into
     micro-batches and divided among processes: the parts count by their number of labels.
@@ -85,10 +90,12 @@ def train(
     if (cut or world > 1) and any(source.kind == "dual_encoder" for source in sources):
         raise DataInvalid("the batch of a dual encoder cannot be divided: all of it is compared")
     freeze(model, recipe)
+    computed_twice(model, recipe.gradient_checkpointing)
+    if parted:
+        shard(model, accelerator)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     moving = set(trained_state(model))
     late = [p for name, p in trained.items() if name.startswith("backbone.")]
-    computed_twice(model, recipe.gradient_checkpointing)
     steps = steps or steps_of(recipe, sources[0].data, seed)
     order = order or single(sources[0], recipe, seed)
     optimizer = torch.optim.AdamW(groups(list(trained.values()), recipe), fused=True)
@@ -104,7 +111,7 @@ def train(
     if recipe.freeze_backbone_steps > now.step:
         for parameter in late:
             parameter.requires_grad_(False)
-    prepared = accelerator.prepare(model)
+    prepared = model if parted else accelerator.prepare(model)
     prepared.train()
     forward = torch.compile(prepared, dynamic=True) if recipe.compile else prepared
     scored = evaluations(steps, recipe)
@@ -121,16 +128,16 @@ def train(
         if late and step == recipe.freeze_backbone_steps + 1 and not late[0].requires_grad:
             for parameter in late:
                 parameter.requires_grad_(True)
-            prepared = accelerator.prepare(model)
+            prepared = model if parted else accelerator.prepare(model)
             forward = torch.compile(prepared, dynamic=True) if recipe.compile else prepared
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * rate(step - 1, steps, rise, recipe.schedule)
-        parts = list(shares(batch, cut, rank, world))
+        parts = list(shares(batch, cut, rank, world, equal=parted))
         total = torch.zeros((), device=device)
         for place, (part, weight) in enumerate(parts):
             torch.manual_seed(noise(seed, step, rank + world * place))
             part = part.to(device)
-            sync = place == len(parts) - 1
+            sync = parted or place == len(parts) - 1
             with contextlib.nullcontext() if sync else accelerator.no_sync(prepared):
                 with torch.autocast(
                     device.type, AUTOCAST.get(recipe.precision), recipe.precision in AUTOCAST
@@ -146,7 +153,7 @@ def train(
                 accelerator.backward(scaler.scale(loss * world))
             total += loss.detach()
         scaler.unscale_(optimizer)
-        accelerator.clip_grad_norm_(list(trained.values()), recipe.clip)
+        torch.nn.utils.clip_grad_norm_(list(trained.values()), recipe.clip)
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad()
@@ -176,8 +183,10 @@ def train(
             break
         if due and checkpoints is not None and step < steps:
             now.seconds = time.perf_counter() - started
-            if accelerator.is_main_process:  # the others have the same, and wait in the next step
-                keep(checkpoints, now, state_of(model, moving), optimizer, scaler, best, mean)
+            main = accelerator.is_main_process
+            if main or parted:  # else the others have the same, and wait in the next step
+                weights = state_of(model, moving)
+                keep(checkpoints, now, weights, optimizer, scaler, best, mean, main)
             due, looked = False, time.perf_counter()
     now.seconds = time.perf_counter() - started
     if best or mean:
@@ -199,6 +208,7 @@ def train(
         "tokens_per_second": round(now.tokens / now.seconds, 1),
         "training_seconds": round(now.seconds, 3),
         **meter.result(now.tokens / now.seconds),
+        **({"divided": {"strategy": "fsdp2", "processes": world}} if divided(model) else {}),
         **({"stopped": {"step": now.step, "of": steps, "why": stopped}} if stopped else {}),
         **({"resumed_after": now.resumed} if now.resumed else {}),
         **recipe.execution(),

@@ -133,6 +133,8 @@ def _tables(beside: tuple[Series, ...]) -> dict[str, Any]:
     """Return the digests of the tables of published scores, for the provenance."""
     digests = {one.label: f"sha256 {one.digest[:16]}" for one in beside}
     return {"published scores": digests} if digests else {}
+
+
 def find(plan: Plan, store: Records, own: Path | None = None) -> Findings:
     """Estimate what a store shows of a plan; raises ReportImpossible when no score is there."""
     known = facts(plan, load(own))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from runtime.checkpoint import Checkpoints
 from runtime.model import Model
+from runtime.sharding import gathered, scattered
 
 
 @dataclass
@@ -41,10 +42,12 @@ def keep(
     scaler: torch.amp.GradScaler,
     best: Mapping[str, Tensor],
     mean: Mapping[str, Tensor],
+    main: bool = True,
 ) -> None:
-    """Write a checkpoint.
+    """Write a checkpoint; of several processes the ``main`` one does.
 
-    What later steps draw depends on the seed and their number, so that no random state is in it.
+    Those that have parts of a divided model all call it, and give their parts. What later steps
+    draw depends on the seed and their number, so that no random state is in it.
     """
     now.scaler = scaler.state_dict()
     tensors = {
@@ -52,7 +55,9 @@ def keep(
         for kind, found in (("weights", weights), ("best", best), ("mean", mean))
         for name, value in found.items()
     }
-    checkpoints.save(now.step, tensors | moments(optimizer), asdict(now))
+    whole = gathered(tensors | moments(optimizer), main)
+    if main:
+        checkpoints.save(now.step, whole, asdict(now))
 
 
 def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -72,6 +77,11 @@ def put_back(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) ->
         if kind == "optimizer":
             number, _, name = rest.partition("/")
             state.setdefault(int(number), {})[name] = value
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    state = {
+        number: {name: scattered(value, weights[number]) for name, value in known.items()}
+        for number, known in state.items()
+    }
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
@@ -86,11 +96,12 @@ def restored(
 ) -> Progress:
     """Put the state of a checkpoint back, in place, and return how far it had come."""
     tensors, body = found
+    own = model.state_dict()
     kinds: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "mean": {}}
     for place, value in tensors.items():
         kind, name = place.split("/", 1)
         if kind != "optimizer":
-            kinds[kind][name] = value
+            kinds[kind][name] = scattered(value, own[name])
     model.load_state_dict(kinds["weights"], strict=False)
     put_back(optimizer, tensors)
     device = next(model.parameters()).device

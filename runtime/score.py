@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from runtime.kinds import TRAINED
 from runtime.kinds.dual_encoder import Pool
 from runtime.model import Model
 from runtime.rows import GROUP
+from runtime.sharding import divided, reshard
 
 
 def score(
@@ -50,9 +50,9 @@ def predict(
 ) -> dict[str, list[Any]]:
     """Return the columns of the predictions, a row per example, as the module of the kind says.
 
-    ``pool`` is what the queries of a dual encoder search in; the rest is as in ``decoded``.
+    ``pool`` is what the queries of a dual encoder search in; all else is as in ``decoded``.
     """
-    found = decoded(model, data, task, batch, device, head, shared)
+    found = decoded(model, data, task, batch, device, head=head, shared=shared)
     return TRAINED[data.kind].predictions(found, data, task, pool)
 
 
@@ -64,25 +64,40 @@ def decoded(
     device: torch.device,
     head: str = "head",
     shared: Accelerator | None = None,
+    tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Any]:
-    """Return what the model says of each sequence, as the ``decode`` of the kind gives it.
+    """Return what the kind's ``decode`` keeps of each sequence, in order: never all logits.
 
-    ``batch`` counts sequences, ``head`` is the name of the head. With ``shared`` the processes take
-    batches in turn, each sequence is predicted once, and all get all predictions.
+    ``batch`` counts sequences, see ``scoring_batches``; ``head`` is the name of the head. With
+    ``shared`` the processes take batches in turn, each sequence is predicted once, and all get all
+    predictions. Where the model is divided among them each waits for the parts that the others
+    have: one that has no batch left does the last one again, for nothing. ``tell`` hears of the
+    sequences that are done.
     """
     rank, world = (shared.process_index, shared.num_processes) if shared else (0, 1)
     kind = TRAINED[data.kind]
     found: list[Any] = [None] * len(data.input_ids)
+    parted = divided(model)
     model.eval()
-    with torch.inference_mode():
-        for chunk in islice(scoring_batches(data, kind.present, batch), rank, None, world):
-            chunk = chunk.to(device)
-            logits = model(chunk.input_ids, chunk.attention_mask, chunk.chosen, head)
-            values = kind.decode(logits, chunk, data, task)
-            for sequence, value in zip(chunk.rows, values, strict=True):
-                found[sequence] = value
+    done = 0
+    with torch.no_grad() if parted else torch.inference_mode():
+        for number, chunk in enumerate(scoring_batches(data, kind.present, batch)):
+            done += len(chunk.rows)
+            mine = number % world == rank
+            last = parted and done == len(data.input_ids) and number % world < rank
+            if not mine and not last:
+                continue
+            put = chunk.to(device)
+            logits = model(put.input_ids, put.attention_mask, put.chosen, head)
+            if mine:
+                values = kind.decode(logits, put, data, task)
+                for sequence, value in zip(chunk.rows, values, strict=True):
+                    found[sequence] = value
+            tell(done, len(data.input_ids))
+    if parted:
+        reshard(model)
     if world > 1:
-        own = [(place, value) for place, value in enumerate(found) if value is not None]
-        for place, value in gather_object(own):
+        some = [(place, value) for place, value in enumerate(found) if value is not None]
+        for place, value in gather_object(some):
             found[place] = value
     return found

@@ -15,7 +15,6 @@ import polars as pl
 import pyarrow as pa
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from safetensors.torch import load_file
 from torch import nn
 
@@ -57,7 +56,8 @@ class Session:
     tokenizers: dict[str, Any] = field(default_factory=dict)
     loaded: tuple[str, nn.Module] | None = None
     pool: tuple[tuple[str, ...], Pool] | None = None
-    foreseen: tuple[str, dict[str, list[Any]]] = ("", {})
+    divided: set[str] = field(default_factory=set)
+    decoded: tuple[str, dict[str, tuple[Examples, list[Any]]]] = ("", {})
     _scratch: Path | None = None
 
     def model(self, stage: Stage) -> Mapping[str, Any]:
@@ -76,20 +76,28 @@ class Session:
         folders = {k: {"folder": str(self.store.verified(str(key)))} for k, key in there.items()}
         return {**model, **folders}
 
-    def backbone(self, stage: Stage) -> nn.Module:
+    def backbone(self, stage: Stage, apart: bool = False) -> nn.Module:
         """Return a stage's backbone with its pretrained weights, every parameter trainable.
+
+        One that will be divided among processes (``apart``) is in the host's memory, read anew each
+        time: nothing is kept of it, since a second copy may not fit.
 
         Raises ValueError when it is not of the size that the plan gives it: the size axis of the
         report would be wrong.
         """
         self.loaded = None
         name = self._root(stage)
+        if apart or name in self.divided:  # dividing it among processes has used it up
+            self.backbones.pop(name, None)
+            self.divided.discard(name)
         if name not in self.backbones:
             self.backbones.clear()
             self.pristine.clear()
             model = self.model(stage)
             backbone, self.reports[name] = read_backbone(model)
-            if model.get("tuning") != "qlora":  # which is loaded to where it stays
+            if apart:
+                self.divided.add(name)
+            elif model.get("tuning") != "qlora":  # which is loaded to where it stays
                 backbone = backbone.to(self.accelerator.device)
             found, declared = parameter_counts(backbone), model["parameters"]
             if any(abs(found[k] - declared[k]) > 0.01 * declared[k] for k in found):
@@ -97,11 +105,11 @@ class Session:
             self.backbones[name] = backbone
             self.dropouts[name] = [m.p for m in dropouts(backbone)]
             self.pristine[name] = {}
-            if adapters.settings(model) is None:  # else only what changes is kept, see `grown`
+            if not apart and adapters.settings(model) is None:  # else only changes are, see `grown`
                 self._keep(name, backbone.state_dict())
         backbone = self.backbones[name]
         adapters.detach(backbone)
-        whole = adapters.settings(self.plan.models[stage.model]) is None
+        whole = adapters.settings(self.plan.models[stage.model]) is None and not apart
         backbone.load_state_dict(self.pristine[name], strict=whole)
         for parameter in backbone.parameters():
             if parameter.is_floating_point():  # weights in 4 bits are not, and are never trained
@@ -110,30 +118,32 @@ class Session:
             module.p = share
         return backbone
 
-    def grown(self, stage: Stage, key: str | None) -> tuple[nn.Module, set[str]]:
+    def grown(
+        self, stage: Stage, key: str | None, apart: bool = False
+    ) -> tuple[nn.Module, set[str]]:
         """Return a model's backbone as a training stage left it; as pretrained without a stage.
 
         The names are those of the weights, as in a whole model, that a stage which starts from
         there must leave beside its own. There are none where stages leave adapters, since those of
         earlier phases are found again by the chain of stages.
         """
-        backbone, name = self.backbone(stage), self._root(stage)
+        backbone, name = self.backbone(stage, apart), self._root(stage)
         carried: set[str] = set()
         model = self.plan.models[stage.model]
         adapted = adapters.settings(model) is not None
         for link in self._chain(key):
-            weights = self.weights(link)
+            weights = self.weights(link, apart)
             if adapted:
                 self._keep(name, adapters.take(backbone, model, weights))
             else:
                 carried = take_backbone(backbone, weights)
         return backbone, carried
 
-    def ground(self, key: str) -> nn.Module:
+    def ground(self, key: str, apart: bool = False) -> nn.Module:
         """Return the backbone that the weights of a training stage are to be put into."""
         stage = self.plan.stages[key]
         adapted = adapters.settings(self.plan.models[stage.model]) is not None
-        return self.grown(stage, stage.inputs.get("start") if adapted else None)[0]
+        return self.grown(stage, stage.inputs.get("start") if adapted else None, apart)[0]
 
     def _chain(self, key: str | None) -> list[str]:
         """Return the stages whose weights make up those of a stage, the first one first."""
@@ -215,13 +225,6 @@ class Session:
             data = replace(data, more={**data.more, GROUP: groups})
         return data
 
-    def agreed(self, names: list[str]) -> list[str]:
-        """Return what the main process of the job says; all of them ask."""
-        said = [names]
-        if self.accelerator.num_processes > 1:
-            broadcast_object_list(said)
-        return said[0]
-
     def scratch(self, name: str) -> Path:
         """Return an empty folder for what this process alone needs; it goes with the process.
 
@@ -236,8 +239,12 @@ class Session:
         folder.mkdir(parents=True)
         return folder
 
-    def weights(self, key: str) -> dict[str, torch.Tensor]:
-        """Return what a training stage left: every weight that it could change."""
+    def weights(self, key: str, apart: bool = False) -> dict[str, torch.Tensor]:
+        """Return what a training stage left: every weight that it could change.
+
+        They are on the device; on the CPU if they are for a model that will be divided (``apart``).
+        """
         path: Path = self.store.verified(key) / "weights.safetensors"
         device = self.accelerator.device  # of several processes on CPUs it is cpu:0, cpu:1
-        return load_file(path, device="cpu" if device.type == "cpu" else str(device))
+        here = device.type == "cpu" or apart
+        return load_file(path, device="cpu" if here else str(device))

@@ -11,16 +11,33 @@ from typing import Any
 import torch
 
 from compiler.errors import EnvironmentUnready
+from compiler.plan import Plan, Stage
+from runtime.ranks import shared
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """What the products of a forward pass are computed in, by the precision that a training names."""
 
 
-def compare(accelerator: Any, device: str, processes: int) -> None:
+def parted(plan: Plan, stage: Stage) -> bool:
+    """Tell whether a stage's model is divided among the processes of its job.
+
+    That is so where they run the stage together. What the main process does alone, as searches in
+    vectors, it does with the whole model.
+    """
+    return strategy_of(plan, stage.model).startswith("fsdp2") and shared(stage)
+
+
+def strategy_of(plan: Plan, model: str) -> str:
+    """Return how a model is trained by plan, as ``fsdp2 + checkpointing``; "" where none is set."""
+    return str(plan.execution.get("resources", {}).get(model, {}).get("strategy", ""))
+
+
+def compare(accelerator: Any, device: str, processes: int, sharded: bool = False) -> None:
     """Raise EnvironmentUnready (E007) when a job does not run as it was planned.
 
     The precision is that of each training, see ``computes``: Accelerate's own must be off, since
-    it would be laid over all of them.
+    it would be laid over all of them. That the weights of a ``sharded`` job are divided is seen
+    where that is done, see ``runtime.sharding.shard``: on CPUs Accelerate has no word for it.
     """
     here = str(accelerator.device.type)
     if device in ("cpu", "cuda") and here != device:
@@ -28,6 +45,8 @@ def compare(accelerator: Any, device: str, processes: int) -> None:
     if accelerator.num_processes != processes:
         raise _differs("number of processes", str(processes), str(accelerator.num_processes))
     planned = "NO" if processes == 1 else f"MULTI_{'CPU' if here == 'cpu' else 'GPU'}"
+    if sharded and processes > 1 and here != "cpu":  # which knows it on GPUs alone
+        planned = "FSDP"
     found = str(accelerator.distributed_type).rsplit(".", 1)[-1]
     if found != planned:
         raise _differs("distributed type", planned, found)

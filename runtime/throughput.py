@@ -19,6 +19,7 @@ from torch.utils.flop_counter import (
 
 from runtime.batches import Batch
 from runtime.model import Model
+from runtime.sharding import divided
 
 SIZES = {"cpu": 1024, "cuda": 8192}
 """Rows and columns of the matrices whose product the peak is measured by, by device."""
@@ -121,7 +122,11 @@ def flops_per_token(model: Model, batch: Batch, head: str = "head") -> float:
     model.dropout.eval()
     with torch.enable_grad(), FlopCounterMode(display=False, custom_mapping=_FORMULAS) as counter:
         logits = model(some.input_ids, some.attention_mask, some.chosen, head)
-        torch.autograd.grad(logits.float().sum(), trained, allow_unused=True)
+        if divided(model):  # whose weights are others while they are whole
+            logits.float().sum().backward()
+            model.zero_grad()
+        else:
+            torch.autograd.grad(logits.float().sum(), trained, allow_unused=True)
     model.train()
     return float(counter.get_total_flops()) / some.input_ids.numel()
 

@@ -106,6 +106,7 @@ class Worker:
         self.plan = plan
         self.folder = folder
         self.store = store
+        self.keys = keys
         self.pending = list(keys)
         self.processes = processes
         self.session: Any = None
@@ -312,7 +313,13 @@ class Worker:
             if self.processes > 1
             else [],
         )
-        strategy.compare(accelerator, str(self.plan.execution.get("device")), self.processes)
+        sharded = any(
+            strategy.strategy_of(self.plan, self.plan.stages[key].model).startswith("fsdp2")
+            for key in self.keys
+            if self.plan.stages[key].kind == "train"
+        )
+        device = str(self.plan.execution.get("device"))
+        strategy.compare(accelerator, device, self.processes, sharded)
         if self.processes > 1:
             self.ranks = ranks.connect(accelerator)
         return Session(self.plan, self.store, accelerator)

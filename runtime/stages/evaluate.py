@@ -1,36 +1,35 @@
-"""Scores a trained model on the test split of its task, all languages in one pass.
-
-Each language is a part of the stage with a record of its own. The first one that is asked for is
-predicted together with those that are still missing: sequences of all of them fill the batches,
-sorted by length. What is predicted for the others waits in the session until they are asked for.
-"""
+"""Scores a trained model on the test split of its task in one language."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import islice
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import torch
+from accelerate.utils import broadcast_object_list
 
 from compiler.errors import StoreDamaged
 from compiler.plan import Stage, language_of
 from runtime.adapters import unset
-from runtime.batches import Examples, present, scoring_batches, together
+from runtime.batches import Examples, joined, present, scoring_batches
+from runtime.inputs import needs
 from runtime.invalid import DataInvalid
 from runtime.kinds import TRAINED
 from runtime.kinds.dual_encoder import Pool
 from runtime.mining import Writer, load
 from runtime.model import Model, width
-from runtime.score import decoded, predict, score
+from runtime.score import decoded, score
 from runtime.session import Session
+from runtime.sharding import shard
 from runtime.stages.train import new_model
+from runtime.strategy import parted
 from runtime.weights import aliases
 
-PASS = 100_000
-"""Sequences of other languages, at most, that are predicted with those of one language."""
+AT_ONCE = 100_000
+"""Sequences that are read in one pass, at most; one language may have more."""
 
 
 def run(
@@ -40,15 +39,10 @@ def run(
     tell(part=part)
     task = session.task(stage)
     model = trained_model(session, stage, task)
-    data = session.examples(stage, f"test.{part}")
-    batch = int(session.plan.execution["evaluation_batch"])
-    pool = candidates(session, stage, model, task, tell)
     accelerator = session.accelerator
-    if pool is None:
-        found = foreseen(session, stage, part, data, task, model)
-        predicted = TRAINED[data.kind].predictions(found, data, task)
-    else:  # the main process does this alone, see ranks.shared
-        predicted = predict(model, data, task, batch, accelerator.device, pool)
+    data, found = read(session, stage, part, model, task, tell)
+    pool = candidates(session, stage, model, task, tell)
+    predicted = TRAINED[data.kind].predictions(found, data, task, pool)
     scores = score(data, task, predicted, language_of(part))
     ids = session.frame(stage.inputs["data"], f"test.{part}")["id"]
     if len(ids) > len(data):  # several rows for an example
@@ -61,43 +55,71 @@ def run(
     return {"metric": stage.identity["metric"], "value": value, "n": len(data), "scores": scores}
 
 
-def foreseen(
+def read(
     session: Session,
     stage: Stage,
     part: str,
-    data: Examples,
-    task: Mapping[str, Any],
     model: Model,
-) -> list[Any]:
-    """Return what the model says of each sequence of a part, predicted with the parts after it.
+    task: Mapping[str, Any],
+    tell: Callable[..., None],
+) -> tuple[Examples, list[Any]]:
+    """Return the examples of a part, and what was decoded of each of their sequences.
 
-    A pass has at most ``PASS`` sequences beside those of the first part.
+    The first part that is asked for reads those of the parts that are still to be scored too, as
+    one long list, longest first: few batches are small, and little of them is padding. What is kept
+    until their turn comes is what their predictions are made of.
     """
-    if session.foreseen[0] != stage.key or part not in session.foreseen[1]:
-        parts = {part: data}
-        for other in session.agreed(_others(session, stage, part)):
-            parts[other] = session.examples(stage, f"test.{other}")
-        device, batch = session.accelerator.device, int(session.plan.execution["evaluation_batch"])
-        every = together([*parts.values()])
-        found = decoded(model, every, task, batch, device, shared=session.accelerator)
-        values = iter(found)
-        split = {name: list(islice(values, len(own.input_ids))) for name, own in parts.items()}
-        session.foreseen = (stage.key, split)
-    return session.foreseen[1].pop(part)
+    key, kept = session.decoded
+    if key != stage.key or part not in kept:
+        session.decoded = ("", {})
+        accelerator = session.accelerator
+        shared = None if stage.identity.get("pool") else accelerator  # see ranks.shared
+        parts = waiting(session, stage, part) if accelerator.is_main_process else {}
+        if shared is not None and accelerator.num_processes > 1:
+            names = [list(parts)]
+            broadcast_object_list(names)  # what the store has may differ by now
+            others = [name for name in names[0] if name not in parts]
+            parts |= {name: session.examples(stage, f"test.{name}") for name in others}
+        batch = int(session.plan.execution["evaluation_batch"])
+        found = decoded(
+            model,
+            joined(list(parts.values())),
+            task,
+            batch,
+            accelerator.device,
+            shared=shared,
+            tell=lambda done, of: tell(part=part, step=done, steps=of),
+        )
+        sizes = [len(data.input_ids) for data in parts.values()]
+        ends = list(accumulate(sizes, initial=0))
+        kept = {
+            name: (data, found[ends[number] : ends[number + 1]])
+            for number, (name, data) in enumerate(parts.items())
+        }
+        session.decoded = (stage.key, kept)
+    return kept.pop(part)
 
 
-def _others(session: Session, stage: Stage, part: str) -> list[str]:
-    """Name the missing parts after one, of those that can be read, up to ``PASS`` sequences."""
-    wanted, room = session.store.missing(stage), PASS
-    found: list[str] = []
-    for other in wanted[wanted.index(part) + 1 :] if part in wanted else ():
+def waiting(session: Session, stage: Stage, part: str) -> dict[str, Examples]:
+    """Return what is read in one pass: the examples of a part, and of others without a record yet.
+
+    Left out are those whose data are not there yet or not sound, which is said when it is their
+    turn, and those too many. Kinds that read a sequence by its place, as that of masked texts, have
+    each part alone.
+    """
+    found = {part: session.examples(stage, f"test.{part}")}
+    many = len(found[part].input_ids)
+    alone = TRAINED[found[part].kind].present is not present
+    for name in () if alone else session.store.missing(stage):
+        if name == part or any(session.store.record(*one) is None for one in needs(stage, name)):
+            continue
         try:
-            room -= len(session.examples(stage, f"test.{other}").input_ids)
+            data = session.examples(stage, f"test.{name}")
         except (DataInvalid, StoreDamaged):
-            continue  # when its own turn comes, this is the failure of that part
-        if room < 0:
-            break
-        found.append(other)
+            continue
+        if many + len(data.input_ids) <= AT_ONCE:
+            found[name] = data
+            many += len(data.input_ids)
     return found
 
 
@@ -105,12 +127,17 @@ def trained_model(session: Session, stage: Stage, task: Mapping[str, Any]) -> Mo
     """Return the model of a stage's ``weights`` input, loaded once for all its languages."""
     key = stage.inputs["weights"]
     if session.loaded is None or session.loaded[0] != stage.key:
-        model = new_model(session.ground(key), stage, session, task).to(session.accelerator.device)
-        found = model.load_state_dict(session.weights(key), strict=False)
+        apart = parted(session.plan, stage)
+        model = new_model(session.ground(key, apart), stage, session, task)
+        if not apart:
+            model.to(session.accelerator.device)
+        found = model.load_state_dict(session.weights(key, apart), strict=False)
         missing = set(found.missing_keys)
         absent = {name for name in missing if name.startswith("head.")} | unset(model, missing)
         if found.unexpected_keys or absent - aliases(model):
             raise ValueError(f"{key} has weights of another model")
+        if apart:
+            shard(model, session.accelerator)
         session.loaded = (stage.key, model)
     loaded = session.loaded[1]
     assert isinstance(loaded, Model)

@@ -38,6 +38,8 @@ from runtime.mixture import (
 from runtime.model import Model, dropouts
 from runtime.pace import Pace
 from runtime.session import LABELS, Session
+from runtime.sharding import gathered
+from runtime.strategy import parted
 from runtime.weights import trained_state
 
 
@@ -58,7 +60,8 @@ def run(
     each = singles(stage)
     tasks = [session.task(one) for one in each]
     stream = int(digest(stage.key)[:12], 16) % 2**31
-    backbone, carried = session.grown(stage, stage.inputs.get("start"))
+    apart = parted(session.plan, stage)
+    backbone, carried = session.grown(stage, stage.inputs.get("start"), apart)
     torch.manual_seed(stream)
     model = new_model(backbone, stage, session, tasks[0], head_of(stage, each[0].task))
     sources, devs = [], []
@@ -71,7 +74,8 @@ def run(
     if "replay" in identity:
         sources.append(replayed(session, stage))
     add_heads(model, sources, session.model(stage))
-    model.to(session.accelerator.device)
+    if not apart:  # else layer by layer, see `shard`
+        model.to(session.accelerator.device)
     execution = session.plan.execution
     training = {**identity["training"], **execution.get("trainings", {}).get(stage.key, {})}
     mixture = mixed(stage, sources, training, stream)
@@ -94,6 +98,7 @@ def run(
             session.store.root, stage.key, execution.get("checkpoint_minutes", MINUTES)
         ),
         judge=mean_dev(model, sources, devs, session.accelerator, scoring),
+        parted=apart,
     )
     losses = result.pop("losses")
     if mixture is not None:
@@ -102,15 +107,13 @@ def run(
     if pace is not None:  # it is there for its time, and leaves no weights
         processes = session.accelerator.num_processes
         return result | {"pilot": pace.result(result["tokens_per_second"], processes)}
-    if not session.accelerator.is_main_process:
-        return result
     # What an earlier phase changed stays changed, also where this phase has it frozen.
     changed = carried | set(trained_state(model))
-    state = {
-        name: value.detach().cpu().contiguous()
-        for name, value in model.state_dict().items()
-        if name in changed
-    }
+    left = {name: value for name, value in model.state_dict().items() if name in changed}
+    main = session.accelerator.is_main_process
+    state = {name: value.contiguous() for name, value in gathered(left, main).items()}
+    if not main:
+        return result
     save_file(state, folder / "weights.safetensors")
     found = {task["task"]: task["labels"] for task in tasks if task.get("labels_from")}
     if found:

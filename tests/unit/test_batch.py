@@ -244,8 +244,21 @@ def test_what_an_engine_cannot_run_is_refused(fixed_catalog: Path) -> None:
     refuse_unknown(plan, "slurm")
     with pytest.raises(EnvironmentUnready, match="2 machines for a job without `--engine slurm`"):
         refuse_unknown(plan)
-    with pytest.raises(EnvironmentUnready, match="a model divided among devices"):
-        refuse_unknown(sharded(1), "slurm")
+    plan = sharded(1)
+    refuse_unknown(plan, "slurm")
+    name = next(stage.model for stage in plan.stages.values() if stage.kind == "train")
+    trained = next(stage for stage in plan.stages.values() if stage.kind == "train")
+    takes = {**plan.execution["resources"], name: {"strategy": "fsdp2 + checkpointing + offload"}}
+    compiled = {**plan.execution.get("trainings", {}), trained.key: {"compile": True}}
+    quantised = {**plan.models, name: {**plan.models[name], "tuning": "qlora"}}
+    for changes, said in (
+        ({"execution": {**plan.execution, "resources": takes}}, "kept in the host's memory"),
+        ({"execution": {**plan.execution, "trainings": compiled}}, "with `compile`"),
+        ({"models": quantised}, "of weights in 4 bits"),
+    ):
+        with pytest.raises(EnvironmentUnready, match=said) as caught:
+            refuse_unknown(replace(plan, **changes), "slurm")
+        assert caught.value.code == "E010"
 
 
 FAKES = ("module", "srun", "apptainer", "scontrol")

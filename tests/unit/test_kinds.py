@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tinykinds import TASKS, backbone, examples, model, rows, task, tokenizer, trained
 from transformers import (
@@ -28,12 +25,11 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-from runtime.batches import FULLER, Examples, present, scoring_batches, together
 from runtime.invalid import DataInvalid
 from runtime.kinds import FOUND, TRAINED
 from runtime.language_head import language_head
 from runtime.model import Model, load_backbone
-from runtime.score import decoded, predict
+from runtime.score import predict
 from runtime.vectors import Encoder
 from runtime.weights import aliases, trained_state
 
@@ -106,38 +102,6 @@ def test_padding_changes_nothing(name: str, kind: str) -> None:
             assert np.allclose(*flat, atol=1e-5)
         else:
             assert flat[0].tolist() == flat[1].tolist()
-
-
-@pytest.mark.parametrize(("name", "kind"), [pair for pair in BOTH if pair[1] != "masked_lm"])
-def test_languages_in_one_pass_are_predicted_as_each_alone(name: str, kind: str) -> None:
-    of, made = task(kind), model(name, task(kind))
-    parts = [examples(name, of, rows(kind, 5 + 6 * n, n), length=20) for n in range(3)]
-    found = iter(decoded(made, together(parts), of, 4, CPU))
-    for data in parts:
-        own = list(islice(found, len(data.input_ids)))
-        joint, alone = TRAINED[kind].predictions(own, data, of), predict(made, data, of, 4, CPU)
-        for column in alone:
-            flat = [np.asarray(_flat(columns[column])) for columns in (joint, alone)]
-            if flat[0].dtype.kind == "f":
-                assert np.allclose(*flat, atol=1e-5)
-            else:
-                assert flat[0].tolist() == flat[1].tolist()
-    assert next(found, None) is None
-
-
-@given(st.lists(st.integers(1, 60), max_size=80), st.integers(1, 9))
-def test_batches_to_score_have_every_sequence_once_and_bounded_tokens(
-    lengths: list[int], batch: int
-) -> None:
-    data = Examples("sequence_classification", [[5] * n for n in lengths], lengths, [], 0)
-    made = list(scoring_batches(data, present, batch))
-    assert sorted(row for chunk in made for row in chunk.rows) == list(range(len(lengths)))
-    for chunk in made:
-        assert chunk.input_ids.numel() <= batch * max(lengths)
-        assert len(chunk.rows) <= FULLER * batch
-    assert [len(chunk.input_ids[0]) for chunk in made] == sorted(
-        (len(chunk.input_ids[0]) for chunk in made), reverse=True
-    )
 
 
 def _flat(value: Any) -> list[Any]:

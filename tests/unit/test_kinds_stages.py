@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from transformers import LlamaConfig, LlamaModel, XLMRobertaConfig, XLMRobertaFo
 from compiler.check import check
 from compiler.expand import expand
 from compiler.plan import Plan, Stage
+from runtime.batches import Examples
 from runtime.inputs import needs
 from runtime.metrics import ranking
 from runtime.model import load_backbone, parameter_counts
+from runtime.score import decoded
+from runtime.stages import evaluate
 from runtime.store import Store
 from runtime.worker import Worker
 
@@ -182,6 +186,41 @@ def test_every_cell_has_a_score_and_its_predictions(done: tuple[Plan, Store, Pat
         assert set(found.columns) == expected[cell.target]
         if cell.target != "mine":
             assert len(found) == record.result["n"] == found["id"].n_unique()
+
+
+def test_the_languages_of_a_target_are_read_in_one_pass(
+    done: tuple[Plan, Store, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, store, _ = done
+    stage = stages(plan, "evaluate", "supertags")[0]
+    assert len(stage.parts) == 3
+    passes: list[int] = []
+
+    def counted(model: Any, data: Examples, *words: Any, **named: Any) -> list[Any]:
+        passes.append(len(data))
+        return decoded(model, data, *words, **named)
+
+    monkeypatch.setattr(evaluate, "decoded", counted)
+    before = {part: store.record(stage.key, part) for part in stage.parts}
+    found = {}
+    for at_once in (evaluate.AT_ONCE, 1):  # of languages too long together each is read alone
+        monkeypatch.setattr(evaluate, "AT_ONCE", at_once)
+        other = Store(tmp_path / str(at_once))
+        shutil.copytree(store.root, other.root)
+        first, *rest = stage.parts
+        for part in rest if at_once > 1 else stage.parts:  # what has its record is not read again
+            shutil.rmtree(other.folder(stage.key, part))
+        assert Worker(plan, other, (stage.key,), 1, tmp_path).run() == 0
+        found[at_once] = {part: other.record(stage.key, part) for part in stage.parts}
+        assert found[at_once][first] is not None
+    sizes = [record.result["n"] for record in before.values() if record is not None]
+    assert passes == [sum(sizes[1:]), *sizes]
+    for part, record in before.items():
+        for others in found.values():
+            other_record = others[part]
+            assert record is not None
+            assert other_record is not None
+            assert other_record.result == record.result
 
 
 def test_labels_of_the_training_set_stay_with_the_weights(done: tuple[Plan, Store, Path]) -> None:

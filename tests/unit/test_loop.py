@@ -110,6 +110,13 @@ def test_the_parts_of_a_step_count_by_their_labels() -> None:
         assert sorted(item for part, _ in parts for item in part.rows) == list(range(7))
         assert min(weight for _, weight in parts) == 0.0
     assert [w for _, w in division.shares(batch, None, 8, 9)] == [0.0]
+    for cut in (None, 1, 2, 3):
+        for world in (2, 3, 9):
+            each = [list(division.shares(batch, cut, r, world, equal=True)) for r in range(world)]
+            plain = [list(division.shares(batch, cut, r, world)) for r in range(world)]
+            assert {len(parts) for parts in each} == {max(map(len, plain))}
+            counted = [[w for _, w in parts if w] for parts in each]
+            assert counted == [[w for _, w in parts if w] for parts in plain]
 
 
 def test_dropout_differs_between_the_parts_of_a_step() -> None:

@@ -21,8 +21,8 @@ from compiler.expand import expand
 from compiler.resources import Shape, Traced
 from compiler.strategy import GIB, Machine, Way, Work, attempt, choose, cuts
 from compiler.training import Training
-from runtime.abilities import refuse_unknown
 from runtime.cli import app
+from runtime.strategy import parted
 
 STUDIES = Path(__file__).parents[2] / "specs" / "studies"
 CATALOG = catalogs.load()
@@ -209,8 +209,11 @@ def test_what_differs_between_sizes_is_in_the_ledger() -> None:
     ledger = {entry["what"]: entry["detail"] for entry in plan.confounds}
     assert "xlmr-base ddp on 8" in ledger["strategy"]
     assert "xlmr-xxl fsdp2 on 8" in ledger["strategy"]
-    with pytest.raises(EnvironmentUnready, match="divided among devices"):
-        refuse_unknown(plan)
+    trained = [stage for stage in plan.stages.values() if stage.kind == "train"]
+    assert {parted(plan, stage) for stage in trained if stage.model == "xlmr-xxl"} == {True}
+    assert {parted(plan, stage) for stage in trained if stage.model == "xlmr-base"} == {False}
+    others = {stage.kind for stage in plan.stages.values() if parted(plan, stage)}
+    assert others == {"train", "evaluate"}, "searches in vectors are those of one process"
 
 
 def study(folder: Path, **changes: Any) -> Path:

@@ -21,6 +21,9 @@ def found(**changes: Any) -> Any:
 
 
 def test_what_runs_as_planned_is_taken() -> None:
+    strategy.compare(found(), "cpu", 2, sharded=True)
+    cuda = {"device": torch.device("cuda"), "distributed_type": "DistributedType.FSDP"}
+    strategy.compare(found(**cuda), "cuda", 2, sharded=True)
     strategy.compare(found(), "cpu", 2)
     strategy.compare(found(), "auto", 2)
     strategy.compare(Accelerator(cpu=True), "cpu", 1)
@@ -43,6 +46,12 @@ def test_a_silent_downgrade_is_an_error(changes: dict[str, Any], device: str, sa
     with pytest.raises(EnvironmentUnready, match=said) as caught:
         strategy.compare(found(**changes), device, 2)
     assert caught.value.code == "E007"
+
+
+def test_a_job_that_was_to_be_sharded_and_is_not_is_an_error() -> None:
+    copied = {"device": torch.device("cuda"), "distributed_type": "DistributedType.MULTI_GPU"}
+    with pytest.raises(EnvironmentUnready, match="as FSDP, and is MULTI_GPU"):
+        strategy.compare(found(**copied), "cuda", 2, sharded=True)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
