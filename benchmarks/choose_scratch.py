@@ -5,6 +5,9 @@ test set is read, and no score in another language is computed. Run from the rep
 data of `specs/studies/scratch-ladder.yaml` has been prepared:
 
     .venv/bin/python benchmarks/choose_scratch.py --build build
+
+With `--ceiling` nothing is trained: it prints what sums of decomposed tokens retrieve, which has no
+layer, position or norm in the way, also where the rows to be found were themselves counted.
 """
 
 from __future__ import annotations
@@ -14,18 +17,23 @@ import copy
 import itertools
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
 from compiler.plan import Plan, Stage, load
 from runtime.batches import Source
 from runtime.kinds import TRAINED
+from runtime.kinds.retrieval import top1
 from runtime.loop import train
 from runtime.model import Model
 from runtime.pretraining import Built, Texts, alignment
+from runtime.pretraining.decomposition import Floats, counts, vectors, weighted
+from runtime.pretraining.texts import translated
 from runtime.session import Session
 from runtime.stages.pretrain import pretrained, texts_of
 from runtime.store import Store
@@ -45,6 +53,7 @@ WAYS: tuple[tuple[str, Settings], ...] = (
 RATES = (1e-3, 3e-3)
 FREEZES = ("embeddings", "none")
 STEPS = (200, 400)
+WIDTHS = (32, 96, 256)
 
 
 def main() -> None:
@@ -53,10 +62,15 @@ def main() -> None:
     parser.add_argument("--build", type=Path, default=Path("build"))
     parser.add_argument("--seed", type=int, default=100, help="not one of the study's seeds")
     parser.add_argument("--models", nargs="+", default=["scratch-32", "scratch-64", "scratch-96"])
+    parser.add_argument("--ceiling", action="store_true", help="train nothing")
     words = parser.parse_args()
     torch.set_num_threads(1)
     plan = load(words.build / "scratch-ladder" / "plan.json")
     session = Session(plan, Store(words.build / "store"), Accelerator(cpu=True))
+    if words.ceiling:
+        stage = next(s for s in plan.stages.values() if s.kind == "pretrain")
+        ceiling(texts_of(session, stage), len(session.tokenizer(stage)))
+        return
     print("| model | pretraining | probe before | after | mlm | pairs | CPU seconds |")
     print("|---|---|---|---|---|---|---|")
     chosen: dict[str, tuple[Stage, Texts, Built]] = {}
@@ -81,6 +95,41 @@ def main() -> None:
     for stage, texts, made in chosen.values():
         for row in tuned(plan, session, stage, texts, made, words.seed):
             print("| " + " | ".join(map(str, row)) + " |", flush=True)
+
+
+def ceiling(texts: Texts, vocabulary: int) -> None:
+    """Print what bags of tokens retrieve of the held-out rows, by the width of their vectors."""
+    apart = counts(texts, vocabulary)
+    every = {k: {**rows, **texts.held[k]} for k, rows in texts.documents.items()}
+    spread = np.asarray((apart > 0).sum(axis=1)).ravel()
+    rare = np.log((apart.shape[1] + 1) / (spread + 1))[:, None]
+    within = counts(replace(texts, documents=every), vocabulary)
+    print(
+        "| width | log counts | PPMI | PPMI, rare tokens count more | PPMI, held-out rows counted |"
+    )
+    print("|---|---|---|---|---|")
+    for width in WIDTHS:
+        log, own, seen = (
+            vectors(weighted(x, how), width, 0.5)
+            for x, how in ((apart, "log"), (apart, "ppmi"), (within, "ppmi"))
+        )
+        found = [f"{bags(texts, x):.1f}" for x in (log, own, own * rare, seen)]
+        print(f"| {width} | " + " | ".join(found) + " |", flush=True)
+
+
+def bags(texts: Texts, table: Floats) -> float:
+    """Return the mean retrieval between English and the others by the mean of token vectors."""
+    scores = []
+    for documents in texts.held.values():
+        known = list(dict.fromkeys(x for rows in documents.values() for x in rows))
+        for language in (x for x in known if x != "en"):
+            both = translated(documents, "en", language)
+            sides = [
+                torch.from_numpy(np.stack([table[texts.inner(p[n])].mean(axis=0) for p in both]))
+                for n in (1, 0)
+            ]
+            scores.append(top1(*sides)["top1_both"])
+    return sum(scores) / len(scores)
 
 
 def tuned(

@@ -33,9 +33,10 @@ class Record:
 
     ``result`` by kind, values on a 0-100 scale: ``tokenizer`` {vocabulary, rows, text_sha256,
     languages {language: {rows, characters_per_token, unknown_share}}}; ``prepare`` {rows, tokens,
-    text_sha256, unknown_share}; ``pretrain`` {steps, tokens, tokens_per_second, losses {objective:
-    {first, last}}, curve [{step, objective}], parameters, resumed_after, aligned {tokens, rows,
-    columns}, alignment {before, after: {corpus: {pivot, rows, mean, chance, languages}}}};
+    text_sha256, unknown_share}; ``pretrain`` {steps, tokens, tokens_per_second, flops_per_token,
+    peak_flops, mfu, losses {objective: {first, last}}, curve [{step, objective}], parameters,
+    resumed_after, aligned {tokens, rows, columns}, alignment {before, after: {corpus: {pivot,
+    rows, mean, chance, languages}}}};
     ``train`` {steps, loss_first, loss_last, english_dev {metric, value, chance, n}, parameters
     {total, non_embedding, trained}, tokens_per_second}, and of a mix or replay english_dev.tasks
     {name: {metric, value, chance, n}}, whose mean is its value, and sources {name: {head, steps,

@@ -37,39 +37,28 @@ TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 @dataclass
-class Meter:
-    """Counts the tokens of a training, and says how fast they go by.
+class Speed:
+    """Counts tokens and the FLOPs they need, and says how fast they go by.
 
-    Tokens are those that are not padding, in all processes. The FLOPs of a token are measured once
-    for each source, and again when other weights begin to learn.
+    Tokens are those that are not padding, in all processes.
     """
 
-    model: Model
-    accelerator: Accelerator
-    precision: str
-    peak: float = 0.0
-    tokens: int = 0
-    step: int = 0
-    flops: float = 0.0
-    _each: dict[tuple[str, int], float] = field(default_factory=dict)
-    _marks: deque[tuple[float, int, float, int]] = field(default_factory=deque)
+    peak: float = field(default=0.0, init=False)
+    tokens: int = field(default=0, init=False)
+    step: int = field(default=0, init=False)
+    flops: float = field(default=0.0, init=False)
+    _marks: deque[tuple[float, int, float, int]] = field(default_factory=deque, init=False)
 
-    def start(self, step: int) -> None:
-        """Measure the peak of the device; the first step comes after ``step``."""
-        self.peak = peak(self.accelerator.device, self.precision) * self.accelerator.num_processes
-        self.step = step
+    def begin(self, step: int, reached: float) -> None:
+        """Start the clock on devices that reach so many FLOPs a second, before the next step."""
+        self.peak, self.step = reached, step
         self._marks.append((time.perf_counter(), 0, 0.0, step))
 
-    def count(self, step: int, batch: Batch, head: str) -> int:
-        """Note that a step was trained on a batch, and return its tokens."""
-        known = (head, sum(p.requires_grad for p in self.model.parameters()))
-        if known not in self._each:
-            self._each[known] = flops_per_token(self.model, batch, head)
-        tokens = int(batch.attention_mask.sum())
+    def note(self, step: int, tokens: int, flops: float) -> None:
+        """Note what a step read and needed."""
         self.tokens += tokens
-        self.flops += tokens * self._each[known]
+        self.flops += flops
         self.step = step
-        return tokens
 
     def telling(self, tell: Callable[..., None]) -> Callable[..., None]:
         """Return what tells the speed beside what is told of a step."""
@@ -106,6 +95,33 @@ class Meter:
         }
 
 
+@dataclass
+class Meter(Speed):
+    """Measures a training: the FLOPs of a token once for each source.
+
+    They are measured again when other weights begin to learn.
+    """
+
+    model: Model
+    accelerator: Accelerator
+    precision: str
+    _each: dict[tuple[str, int], float] = field(default_factory=dict, init=False)
+
+    def start(self, step: int) -> None:
+        """Measure the peak of the device; the first step comes after ``step``."""
+        each = peak(self.accelerator.device, self.precision)
+        self.begin(step, each * self.accelerator.num_processes)
+
+    def count(self, step: int, batch: Batch, head: str) -> int:
+        """Note that a step was trained on a batch, and return its tokens."""
+        known = (head, sum(p.requires_grad for p in self.model.parameters()))
+        if known not in self._each:
+            self._each[known] = flops_per_token(self.model, batch, head)
+        tokens = int(batch.attention_mask.sum())
+        self.note(step, tokens, tokens * self._each[known])
+        return tokens
+
+
 def flops_per_token(model: Model, batch: Batch, head: str = "head") -> float:
     """Return the FLOPs of a token in training, forward and backward, at the shape of a batch.
 
@@ -120,7 +136,7 @@ def flops_per_token(model: Model, batch: Batch, head: str = "head") -> float:
     model.train()  # some heads give other things in scoring
     model.backbone.eval()
     model.dropout.eval()
-    with torch.enable_grad(), FlopCounterMode(display=False, custom_mapping=_FORMULAS) as counter:
+    with torch.enable_grad(), counter() as counted:
         logits = model(some.input_ids, some.attention_mask, some.chosen, head)
         if divided(model):  # whose weights are others while they are whole
             logits.float().sum().backward()
@@ -128,7 +144,12 @@ def flops_per_token(model: Model, batch: Batch, head: str = "head") -> float:
         else:
             torch.autograd.grad(logits.float().sum(), trained, allow_unused=True)
     model.train()
-    return float(counter.get_total_flops()) / some.input_ids.numel()
+    return float(counted.get_total_flops()) / some.input_ids.numel()
+
+
+def counter() -> FlopCounterMode:
+    """Return what counts the matrix products that are run under it, attention among them."""
+    return FlopCounterMode(display=False, custom_mapping=_FORMULAS)
 
 
 def peak(device: torch.device, precision: str) -> float:

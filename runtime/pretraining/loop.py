@@ -21,9 +21,11 @@ from runtime.loop import AHEAD, LOOK, Diverged
 from runtime.model import parameter_counts
 from runtime.pretraining.objectives import Learner
 from runtime.pretraining.sampling import Step, steps
+from runtime.pretraining.speed import Gauge
 from runtime.pretraining.texts import Pair, Texts
 from runtime.resume import moments, put_back
 from runtime.schedule import rate
+from runtime.throughput import peak
 
 POINTS = 20
 """Points of the curve of losses that is kept; each is a mean over the steps since the last one."""
@@ -74,6 +76,9 @@ def pretrain(
     if found is not None:
         now = restored(found, learner, optimizer)
     pending: list[Tensor] = []
+    gauge = Gauge(learner)
+    gauge.begin(now.step, peak(device, settings["precision"]))
+    tell = gauge.telling(tell)
     started = time.perf_counter() - now.seconds
     looked, ahead = time.perf_counter(), 1
 
@@ -85,7 +90,8 @@ def pretrain(
             group["lr"] = settings["learning_rate"] * pace
         torch.manual_seed(noise(seed, step, 0))
         masked, pairs = _batches(texts, drawn, np.random.default_rng([seed, 5, step]))
-        now.tokens += sum(int(x.attention_mask.sum()) for x in (masked, pairs) if x is not None)
+        read = {"mlm": masked, "translation_pairs": pairs}
+        now.tokens += gauge.count(step, read)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             each = learner(*(x and x.to(device) for x in (masked, pairs)))
         loss = torch.stack([weights[name] * one for name, one in each.items()]).sum()
@@ -111,6 +117,7 @@ def pretrain(
         "tokens": now.tokens,
         "tokens_per_second": round(now.tokens / now.seconds, 1),
         "training_seconds": round(now.seconds, 3),
+        **gauge.result(now.tokens / now.seconds),
         "losses": {
             name: {"first": _mean(values[:edge]), "last": _mean(values[-edge:])}
             for name, values in now.losses.items()

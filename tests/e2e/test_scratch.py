@@ -81,6 +81,8 @@ def test_what_a_pretraining_says_of_itself(finished: tuple[Path, Plan, Store]) -
         assert stage.identity["tokens"] <= result["tokens"] < stage.identity["tokens"] + 32 * 16
         assert result["steps"] > 20
         assert result["tokens_per_second"] > 0
+        needed = result["flops_per_token"] * result["tokens_per_second"]
+        assert result["mfu"] == pytest.approx(needed / result["peak_flops"], abs=1e-4)
         for name in ("mlm", "translation_pairs"):
             loss = result["losses"][name]
             assert loss["last"] < loss["first"] - 0.5, name
@@ -287,7 +289,10 @@ def test_progress_is_told_step_by_step(tmp_path: Path, monkeypatch: pytest.Monke
     whole, _ = finish(plan, Store(tmp_path / "store"), key)
     steps = [one for one in told if "step" in one]
     assert [one["step"] for one in steps] == list(range(1, whole["steps"] + 1))
-    assert all(set(one) == {"step", "steps", "loss", "mlm", "translation_pairs"} for one in steps)
+    losses = {"step", "steps", "loss", "mlm", "translation_pairs"}
+    speeds = {"tokens_per_second", "mfu", "seconds_left"}
+    assert all(set(one) == losses | speeds for one in steps)
+    assert all(one["mfu"] > 0 for one in steps)
     assert steps[0]["loss"] == pytest.approx(steps[0]["mlm"] + steps[0]["translation_pairs"], 1e-3)
 
 

@@ -25,8 +25,10 @@ from runtime.language_head import NewHead, language_head
 from runtime.model import load_backbone
 from runtime.pretraining import Texts, built, gathered
 from runtime.pretraining.decomposition import align, counts, vectors, weighted
+from runtime.pretraining.loop import _paired
 from runtime.pretraining.objectives import Learner
 from runtime.pretraining.sampling import Step, steps
+from runtime.pretraining.speed import Gauge, flops_per_token
 from runtime.vocabulary import trained
 
 LANGUAGES = ("de", "en", "fr")
@@ -323,6 +325,50 @@ def test_the_loss_of_pairs_by_hand() -> None:
 @pytest.mark.parametrize("numbers", [[0, 1, 2, 1], [0, 1, 0, 3]])
 def test_an_equal_text_is_no_wrong_answer(numbers: list[int]) -> None:
     assert pairs_loss([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [1.0, 1.0]], numbers, 0.05) == 0
+
+
+def test_flops_of_an_objective_are_six_a_weight_and_attention(texts: Texts, tokenizer: Any) -> None:
+    made = built(filled({"model_type": "bert", **SHAPE}, 90), tokenizer, True, 5)
+    learner = Learner(made.backbone, made.head, "mean", BOTH)
+    rows = [row for pair in next(steps(texts, SETTINGS, 3)).pairs for row in pair]
+    batch = _paired(texts, list(zip(rows[0::2], rows[1::2], strict=True)))
+    length, config = batch.input_ids.shape[1], made.backbone.config
+    weights = sum(p.numel() for n, p in made.backbone.encoder.named_parameters() if p.ndim > 1)
+    # Scores and their use: two products forward; the way back of the fused kernel has five.
+    attention = config.num_hidden_layers * config.hidden_size * length * 2 * (2 + 5)
+    before = {name: value.clone() for name, value in learner.state_dict().items()}
+    random = torch.get_rng_state()
+    found = flops_per_token(learner, "translation_pairs", batch)
+    # Cosines of all sides: one product forward, two back, shared by the tokens of the batch.
+    cosines = 3 * 2 * (len(rows) // 2) ** 2 * config.hidden_size / batch.input_ids.numel()
+    assert found == pytest.approx(6 * weights + attention + cosines, rel=0.02)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(p.grad is None for p in learner.parameters())
+    assert all(torch.equal(before[name], value) for name, value in learner.state_dict().items())
+    masked = masked_lm.collate(texts.examples, rows, np.random.default_rng(0))
+    head = flops_per_token(learner, "mlm", masked) - 6 * weights - attention
+    assert head > 0
+
+
+def test_tokens_of_each_objective_cost_their_own(
+    texts: Texts, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = {"mlm": 5.0, "translation_pairs": 2.0}
+    monkeypatch.setattr(
+        "runtime.pretraining.speed.flops_per_token", lambda _, name, __: costs[name]
+    )
+    made = built(filled({"model_type": "bert", **SHAPE}, 90), tokenizer, True, 5)
+    gauge = Gauge(Learner(made.backbone, made.head, "mean", BOTH))
+    gauge.begin(0, 1000.0)
+    masked = masked_lm.collate(texts.examples, [0, 5], np.random.default_rng(0))
+    pairs = _paired(texts, [(0, 5), (70, 9)])
+    one, other = (int(x.attention_mask.sum()) for x in (masked, pairs))
+    assert gauge.count(1, {"mlm": masked, "translation_pairs": pairs}) == one + other
+    assert gauge.count(2, {"mlm": masked, "translation_pairs": None}) == one
+    assert gauge.flops == 2 * one * 5 + other * 2
+    assert gauge.result(10.0)["mfu"] == pytest.approx(
+        gauge.flops / gauge.tokens * 10 / 1000, abs=1e-4
+    )
 
 
 # Models
