@@ -66,13 +66,23 @@ def packages(
 
 
 def trackers(names: tuple[str, ...], say: Say) -> None:
-    """Say which trackers are not installed: Accelerate would leave them out without a word."""
+    """Say which trackers are not installed: Accelerate would leave them out without a word.
+
+    MLflow is there in its smaller package too, as for Accelerate.
+    """
     for index, name in enumerate(names):
-        try:
-            importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+        packages = ("mlflow", "mlflow-skinny") if name == "mlflow" else (name,)
+        if not any(_version(package) for package in packages):
             what = f"the package `{name}` is not installed"
             say("C301", what, f"pip install {name}", ("tracking", index))
+
+
+def _version(package: str) -> str | None:
+    """Return the version of an installed package."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _reader(entry: Task | Corpus, path: Path_, say: Say) -> None:
