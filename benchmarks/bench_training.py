@@ -196,7 +196,7 @@ def order_of(items: list[Item], batch: int, grouped: bool) -> list[list[int]]:
     lengths = [len(item["input_ids"]) for item in items]
     draw = torch.Generator().manual_seed(0)
     rows = (
-        get_length_grouped_indices(lengths, batch, generator=draw)
+        get_length_grouped_indices(lengths, batch, generator=draw)  # type: ignore[no-untyped-call]
         if grouped
         else torch.randperm(len(items), generator=draw).tolist()
     )
@@ -317,12 +317,12 @@ def profile(name: str) -> None:
         group[1] += event.count
     print(f"\nWhere the time of our loop goes, {name}, 16 steps\n")
     print("| what for | share of the time in operations | calls a step |\n|---|---|---|")
-    for group, (share, count) in sorted(shares.items(), key=lambda item: -item[1][0]):
-        print(f"| {group} | {share:.1%} | {count / 16:.0f} |")
-    batches = measured(
+    for what, (share, count) in sorted(shares.items(), key=lambda item: -item[1][0]):
+        print(f"| {what} | {share:.1%} | {count / 16:.0f} |")
+    made = measured(
         lambda: list(training_batches(data, TRAINED[shape.kind].collate, shape.batch, 16, 0))
     )
-    print(f"\nBatches are made in {batches['processor'] / 16 * 1e3:.2f} ms a step", end=", ")
+    print(f"\nBatches are made in {made['processor'] / 16 * 1e3:.2f} ms a step", end=", ")
     print(f"operations take {whole / 16 / 1e3:.1f} ms", flush=True)
 
 
@@ -349,5 +349,5 @@ def main() -> None:
     evaluation(min(2, words.rounds))
 
 
-if __name__ == "__main__":
+if __what_ == "__main__":
     main()

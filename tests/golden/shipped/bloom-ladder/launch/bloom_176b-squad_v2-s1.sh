@@ -16,6 +16,8 @@ rank="${STILTSCALE_RANK:-${SLURM_NODEID:?or STILTSCALE_RANK: the number of this 
 STILTSCALE_EXIT_CODE="$(mktemp)"
 export STILTSCALE_EXIT_CODE
 trap 'rm -f -- "$STILTSCALE_EXIT_CODE"' EXIT
+# The worker looks whether this script is still there: stopping the script stops it.
+export STILTSCALE_SCRIPT="$$"
 code=0
 "$STILTSCALE_PYTHON" -m accelerate.commands.launch \
   --config_file "$root/accelerate/bloom_176b-squad_v2-s1.yaml" \

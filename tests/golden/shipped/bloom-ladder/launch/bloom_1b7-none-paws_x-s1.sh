@@ -14,6 +14,8 @@ export TOKENIZERS_PARALLELISM=false
 STILTSCALE_EXIT_CODE="$(mktemp)"
 export STILTSCALE_EXIT_CODE
 trap 'rm -f -- "$STILTSCALE_EXIT_CODE"' EXIT
+# The worker looks whether this script is still there: stopping the script stops it.
+export STILTSCALE_SCRIPT="$$"
 code=0
 "$STILTSCALE_PYTHON" -m accelerate.commands.launch \
   --config_file "$root/accelerate/bloom_1b7-none-paws_x-s1.yaml" \

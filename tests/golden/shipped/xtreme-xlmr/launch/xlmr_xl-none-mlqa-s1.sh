@@ -13,6 +13,8 @@ export TOKENIZERS_PARALLELISM=false
 STILTSCALE_EXIT_CODE="$(mktemp)"
 export STILTSCALE_EXIT_CODE
 trap 'rm -f -- "$STILTSCALE_EXIT_CODE"' EXIT
+# The worker looks whether this script is still there: stopping the script stops it.
+export STILTSCALE_SCRIPT="$$"
 code=0
 "$STILTSCALE_PYTHON" -m accelerate.commands.launch \
   --config_file "$root/accelerate/xlmr_xl-none-mlqa-s1.yaml" \
