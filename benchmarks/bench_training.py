@@ -349,5 +349,5 @@ def main() -> None:
     evaluation(min(2, words.rounds))
 
 
-if __what_ == "__main__":
+if __name__ == "__main__":
     main()
