@@ -118,7 +118,7 @@ def test_locking_again_changes_nothing(tmp_path: Path) -> None:
         ({"analysis": {"size_axis": "total"}}, {"C216"}),
         ({"analysis": {}, "seeds": [1, 2, 4]}, {"C215", "C216"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)),
 )
 def test_what_is_said_of_a_changed_study(
     tmp_path: Path, change: dict[str, Any], said: set[str]
