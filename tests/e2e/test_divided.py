@@ -120,7 +120,7 @@ def alike(found: dict[int, tuple[Plan, Store]]) -> None:
         for name in ("parameters", "steps"):
             assert record.result[name] == other.result[name]
         many = [found_.result["flops_per_token"] for found_ in (record, other)]
-        assert many[0] == pytest.approx(many[1], rel=0.1)  # a frozen backbone is counted in full
+        assert many[0] == pytest.approx(many[1], rel=0.1)  # gathered weights take other operations
         assert record.result["english_dev"]["n"] == other.result["english_dev"]["n"] == 32
         left, whole = (load_file(s.folder(key) / "weights.safetensors") for s in (two, one))
         assert left.keys() == whole.keys()
