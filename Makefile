@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check golden fuzz bench clean
+.PHONY: help setup demo test test-slow check golden fuzz bench docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -17,7 +17,7 @@ setup: $(INSTALLED) ## create .venv and install what everything here needs
 $(INSTALLED): pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint requirements.lock --editable '.[quickstart,dev]'
+	  --constraint requirements.lock --editable '.[quickstart,dev,docs]'
 	touch $@
 
 demo: $(INSTALLED) ## compile and run the embedded study, and say where its report is
@@ -43,6 +43,9 @@ fuzz: $(INSTALLED) ## check damaged study files for five minutes
 
 bench: $(INSTALLED) ## run the benchmarks; they print ratios measured in one run
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+docs: $(INSTALLED) ## build the site of the documentation in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## remove the environment and all output
 	rm -rf $(VENV) build/*/ .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

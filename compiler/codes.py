@@ -108,6 +108,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "E052": ("error", "There is no such file of a cluster's settings."),
     "E053": ("error", "Slurm would not take some of the scripts."),
     "E054": ("error", "Accelerate reads a launch otherwise than it was planned."),
+    "E070": ("error", "A stage has no log here."),
+    "E071": ("error", "The page of a study cannot be served."),
     "R001": ("error", "A record of the store cannot be read."),
     "R002": ("error", "A word is not the name of a stage or part."),
     "R003": ("error", "A record lies in the folder of another stage."),

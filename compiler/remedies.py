@@ -354,6 +354,14 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "Accelerate does not read the launch as it was planned",
         "Install the version of Accelerate that requirements.lock names.",
     ),
+    "E070": (
+        "there is no log of train-intents-e5_1-s1-v1-d28e009312 here",
+        "Give the `--build` that the study ran under; a script started by hand logs where it ran.",
+    ),
+    "E071": (
+        "the page cannot be served at 127.0.0.1:8321: Address already in use",
+        "Give another port: `stiltscale serve STUDY --port 0` takes a free one.",
+    ),
     "R001": ("a record cannot be read", "Delete its folder; the stage will run again."),
     "R002": ("not a stage or part name: '../x'", "Use the keys that `plan.json` lists."),
     "R003": (

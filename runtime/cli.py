@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 
 from runtime.terminal import verb
-from runtime.verbs import answer, author, catalog, execute, store, study
+from runtime.verbs import answer, author, catalog, execute, seeing, store, study
 
 app = typer.Typer(
     help="Compile, run and report studies of size effects in cross-lingual transfer.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 
@@ -87,7 +86,11 @@ for function in (
     execute.compile_,
     execute.pilot,
     execute.run,
-    execute.status,
+    seeing.status,
+    seeing.why,
+    seeing.logs,
+    seeing.retry,
+    seeing.serve,
     execute.cancel,
     answer.report,
     answer.scores,

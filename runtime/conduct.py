@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from compiler.render import machine, render, write
 from compiler.site import Site, cluster_file
 from compiler.source import read
 from compiler.validate import validate
-from runtime import cluster, disposal, hub, launches, progress, scheduler
+from runtime import again, cluster, disposal, hub, launches, progress, scheduler
 from runtime.store import Store, status, sweep
 
 
@@ -150,26 +149,6 @@ def rehearse(
     console.print(f"{shapes} kinds of launch read by Accelerate, nothing submitted")
 
 
-def standing(made: Plan, store: Store, console: Console) -> None:
-    """Show how far a study is: its stages by the store, its jobs by Slurm."""
-    found = Counter(status(store, made).values())
-    words = ", ".join(f"{count} {state}" for state, count in found.most_common())
-    console.print(f"{made.name}: {len(made.stages)} stages: {words}", highlight=False)
-    jobs, asked = cluster.states(made, store)
-    if not jobs:
-        console.print("no job of it was submitted to Slurm")
-        return
-    source = "Slurm says" if asked else "Slurm does not answer; the jobs wrote of themselves"
-    console.print(f"{len(jobs)} of {len(made.jobs)} jobs were submitted; {source}:")
-    for state, count in Counter(jobs.values()).most_common():
-        names = [name for name, how in jobs.items() if how == state][:3]
-        more = ", ..." if count > 3 else ""
-        console.print(
-            f"  {count:>6} {state}: {', '.join(names)}{more}",
-            soft_wrap=True, markup=False, highlight=False,
-        )  # fmt: skip
-
-
 def conduct(
     made: Plan,
     folder: Path,
@@ -178,8 +157,9 @@ def conduct(
     store: Path | None,
     parallel: int | None,
     console: Console,
+    jobs: Collection[str] | None = None,
 ) -> None:
-    """Run what is missing of a plan, and write the report of what there is.
+    """Run what is missing of a plan, or of some of its jobs; write the report of what there is.
 
     Raises StagesFailed when some stages are not done, after the report.
     """
@@ -189,15 +169,16 @@ def conduct(
     sweep(kept)
     disposal.remember(kept, made, folder)
     codes: dict[str, int] = {}
-    todo = scheduler.unfinished(made, kept)
+    chosen = made if jobs is None else again.part(made, jobs)
+    todo = scheduler.unfinished(chosen, kept)
     if todo:
         console.print(f"{made.name}: {len(todo)} of {len(made.jobs)} jobs have work to do")
         with progress.view(console) as tell:
             at_once = parallel or int(made.execution["parallel"])
-            codes = scheduler.run(made, folder, kept, at_once, tell)
+            codes = scheduler.run(chosen, folder, kept, at_once, tell)
     else:
         console.print(f"{made.name}: all {len(made.stages)} stages are done, nothing to run")
-    _finish(made, kept, folder, study, codes, console)
+    _finish(made, kept, folder, study, codes, console, chosen.stages)
 
 
 def _finish(
@@ -207,10 +188,14 @@ def _finish(
     study: Path,
     codes: Mapping[str, int | str],
     console: Console,
+    asked: Collection[str] | None = None,
 ) -> None:
-    """Write the report of what there is; raise StagesFailed when some stages are not done."""
+    """Write the report of what there is; raise StagesFailed when some stages are not done.
+
+    With ``asked``, only those stages count.
+    """
     states = status(kept, made)
-    bad = any(state != "done" for state in states.values())
+    bad = any(states[key] != "done" for key in (states if asked is None else asked))
     try:
         report(made, kept, folder, console, study)
     except StiltscaleError as error:

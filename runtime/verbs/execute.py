@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from runtime.terminal import Build, ClusterAt, StoreAt, Study, screen, whole_lines
+from runtime.terminal import Build, ClusterAt, StoreAt, Study, screen
 
 
 def compile_(
@@ -108,16 +108,6 @@ def pilot(
     folder = conduct.output_folder(made, build, store)
     with alone(folder):
         conduct.pilot(made, folder, build, store, parallel, screen())
-    return 0
-
-
-def status(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
-    """Say how far a study is, from anywhere that sees its store: stages, and jobs on Slurm."""
-    from runtime import conduct
-    from runtime.store import Store
-
-    made = conduct.plan_to_report(study, build)
-    conduct.standing(made, Store((store or build / "store").resolve()), whole_lines())
     return 0
 
 
