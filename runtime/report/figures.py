@@ -81,7 +81,7 @@ def gain_figure(findings: Findings, names: Names, title: str) -> str:
             values=sorted(set(spread)), labelExpr=_labels(spread), labelOverlap="greedy", grid=False
         ),
     )
-    y = alt.Y("gain:Q", title="Gain over direct fine-tuning, points")
+    y = alt.Y("gain:Q", title=f"Gain over {names.arm('none')}, points")
     colour = alt.Color("series:N", **scale("color"))
     lines = alt.Chart(frame(points, "series")).encode(x=x, y=y, color=colour)
     mean = alt.Chart(frame(means, "series", "lo", "hi")).encode(x=x, y=y, color=colour)
