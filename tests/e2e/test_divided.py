@@ -97,7 +97,7 @@ def test_a_divided_decoder_learns_what_a_whole_one_does(tmp_path: Path) -> None:
     found = {}
     for devices in (1, 2):
         folder = tmp_path / str(devices)
-        plan = study(folder, "decoder", devices, intermediate=[], targets=["tags"])
+        plan = study(folder, "decoder", devices, targets=["tags"])
         found[devices] = plan, ran(folder, plan, Store(folder / "store"))
     alike(found)
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.test_resume import Cut, killed, same
+from e2e.test_resume import Cut, Kill, forks, killed, same
 from e2e.test_study import plan_of, records, scores, work
+from forks import Forks
 from tinyscratch import write_scratch
 
 from compiler.plan import Plan, Stage
@@ -25,6 +26,8 @@ from runtime.publish import publish
 from runtime.records import Record
 from runtime.store import Store, status, sweep
 from runtime.worker import Worker
+
+__all__ = ["forks"]  # a fixture
 
 FIELDS: dict[str, Any] = {
     "targets": ["colours", "pairs"], "languages": ["en", "de"],
@@ -224,14 +227,18 @@ HARD: dict[str, Any] = {"tokens": 100_000, "initialisation": "aligned"}
 @pytest.mark.parametrize(
     ("kills", "changes"), [(3, {}), (6, {"precision": "bf16", "objectives": {"mlm": {}}})]
 )
-def test_kills_change_nothing(tmp_path: Path, kills: int, changes: dict[str, Any]) -> None:
+def test_kills_change_nothing(
+    tmp_path: Path, forks: Forks, kills: int, changes: dict[str, Any]
+) -> None:
     """Of a pretraining with dropout that is killed at random, each time in another process."""
     plan, key = lasting(tmp_path, **changes)
     whole, files = finish(plan, Store(tmp_path / "whole"), key)
     store, draw = Store(tmp_path / "store"), random.Random(kills)
     for _ in range(kills):
-        killed(tmp_path, store, key, draw.uniform(0, 0.15))
-    assert store.record(key) is None, "it was done before it was killed"
+        kill = Kill(writing=False, checkpoint=1, wait=draw.uniform(0, 0.15))
+        assert killed(forks, tmp_path, store, key, kill) != "over", (
+            "it was done before it was killed"
+        )
     resumed, again = finish(plan, store, key)
     assert len(resumed["resumed_after"]) == kills
     assert again == files

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from e2e.test_faults import heed_signals
 from e2e.test_study import cli, plan_of, records, work
 from tiny import write_study
 from typer.testing import CliRunner
@@ -140,6 +141,7 @@ def test_a_signal_to_a_script_by_hand_reaches_its_worker(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=heed_signals,  # under `nohup` it would rightly ignore a hang-up
         )
     try:
         wait_for(store.running)
