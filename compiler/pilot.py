@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from compiler.identity import canonical, slug, stage_key
-from compiler.plan import Job, Plan, Stage
+from compiler.identity import slug, stage_key
+from compiler.plan import Job, Plan, Stage, language_of
 from compiler.training import Training, steps_in
 
 WARM = 16
@@ -28,19 +28,21 @@ def pilots(plan: Plan) -> Plan:
     stages: dict[str, Stage] = {}
     trainings: dict[str, Any] = {}
     jobs: dict[str, list[str]] = {}
-    for key, stage in timed(plan):
+    for key, stage in plan.stages.items():
+        if stage.kind != "train" or "start" in stage.inputs:
+            continue
         pilot = _short(stage)
-        for prepared in pilot.inputs.values():
-            stages.setdefault(prepared, plan.stages[prepared])
-        stages.setdefault(pilot.key, pilot)
-        if pilot.key not in jobs.setdefault(stage.model, []):
-            jobs[stage.model].append(pilot.key)
+        if pilot.key in stages:
+            continue
+        stages |= {up: plan.stages[up] for up in pilot.inputs.values()}
+        stages[pilot.key] = pilot
+        jobs.setdefault(stage.model, []).append(pilot.key)
         if settings := plan.execution.get("trainings", {}).get(key):
             trainings[pilot.key] = settings
     preparing = [
         replace(job, stages=kept, after=(), seconds=None)
         for job in plan.jobs
-        if (kept := tuple(key for key in job.stages if key in stages and key in plan.stages))
+        if (kept := tuple(key for key in job.stages if key in stages))
     ]
     place = {key: job.name for job in preparing for key in job.stages}
     processes = {
@@ -66,18 +68,6 @@ def pilots(plan: Plan) -> Plan:
     )
 
 
-def timed(plan: Plan) -> Iterator[tuple[str, Stage]]:
-    """Yield one training of the plan for each pilot that there is to make, with its key."""
-    seen = set()
-    for key, stage in plan.stages.items():
-        if stage.kind != "train" or "start" in stage.inputs:
-            continue
-        mark = signature(stage)
-        if mark not in seen:
-            seen.add(mark)
-            yield key, stage
-
-
 def pilot_of(stage: Stage) -> str:
     """Return the key of the pilot that measures a training."""
     return _short(stage).key
@@ -85,25 +75,22 @@ def pilot_of(stage: Stage) -> str:
 
 def steps_of(plan: Plan, stage: Stage) -> int | None:
     """Return the steps of a training of the plan; None when they depend on rows or lengths."""
-    training = Training.model_validate(stage.identity["training"])
-    if training.steps is not None:
-        return training.steps
+    training = stage.identity["training"]
+    if "steps" in training:
+        return int(training["steps"])
+    if "batch_tokens" in training:
+        return None
     cap = stage.identity.get("sampling", {}).get("cap")
     roles = [role.removeprefix("data:") for role in stage.inputs if role.startswith("data:")]
+    uses = stage.identity.get("mix", [stage.identity])
     total = 0
-    for task in roles or [stage.task]:
-        rows = plan.tasks[task].get("counts", {}).get("train", {}).get("en")
+    for task, use in zip(roles or [stage.task], uses, strict=True):
+        counts = plan.tasks[task].get("counts", {}).get("train", {})
+        rows = counts.get(language_of(use["data"][0]))
         if rows is None:
             return None
         total += rows if cap is None else min(rows, int(cap))
-    if training.batch_tokens is not None or training.epochs is None:
-        return None
-    return steps_in(training.epochs, total, training.batch)
-
-
-def signature(stage: Stage) -> str:
-    """Return what trainings have in common that take the same time a step."""
-    return canonical([stage.model, _short(stage).identity])
+    return steps_in(training["epochs"], total, training["batch"])
 
 
 def _short(stage: Stage) -> Stage:
