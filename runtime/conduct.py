@@ -163,11 +163,7 @@ def conduct(
 
     Raises StagesFailed when some stages are not done, after the report.
     """
-    write_output(made, folder, build, store)
-    kept = Store((store or build / "store").resolve())
-    kept.prepare()
-    sweep(kept)
-    disposal.remember(kept, made, folder)
+    kept = _opened(made, folder, build, store)
     codes: dict[str, int] = {}
     chosen = made if jobs is None else again.part(made, jobs)
     todo = scheduler.unfinished(chosen, kept)
@@ -179,6 +175,16 @@ def conduct(
     else:
         console.print(f"{made.name}: all {len(made.stages)} stages are done, nothing to run")
     _finish(made, kept, folder, study, codes, console, chosen.stages)
+
+
+def _opened(made: Plan, folder: Path, build: Path, store: Path | None) -> Store:
+    """Write what a plan is run from; return the store, tidied up, which now knows the study."""
+    write_output(made, folder, build, store)
+    kept = Store((store or build / "store").resolve())
+    kept.prepare()
+    sweep(kept)
+    disposal.remember(kept, made, folder)
+    return kept
 
 
 def _finish(
@@ -289,10 +295,7 @@ def pilot(
 
     Raises StagesFailed when some of it is not done.
     """
-    write_output(made, folder, build, store)
-    kept = Store((store or build / "store").resolve())
-    kept.prepare()
-    sweep(kept)
+    kept = _opened(made, folder, build, store)
     if scheduler.unfinished(made, kept):
         with progress.view(console) as tell:
             at_once = parallel or int(made.execution["parallel"])

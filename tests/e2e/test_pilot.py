@@ -81,6 +81,17 @@ def test_a_pilot_of_what_was_measured_runs_nothing(done: tuple[Path, Plan, Store
     assert "s a step" in ended.output
 
 
+def test_gc_keeps_what_a_pilot_measured(
+    done: tuple[Path, Plan, Store, str], tmp_path: Path
+) -> None:
+    _, plan, store, _ = done
+    pilot = next(pilot_of(x) for x in plan.stages.values() if x.kind == "train")
+    words = ["store", "gc", "--build", str(tmp_path), "--store", str(store.root), "--yes"]
+    ended = CliRunner().invoke(app, words)
+    assert ended.exit_code == 0, ended.output
+    assert store.record(pilot) is not None
+
+
 def test_a_pilot_needs_only_what_it_reads(done: tuple[Path, Plan, Store, str]) -> None:
     _, plan, _, _ = done
     made = pilots(plan)
