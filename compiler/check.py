@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from compiler import catalog as catalogs
-from compiler import counts, fitting, presence, rules
+from compiler import counts, fitting, presence, probe, rules
 from compiler import lock as locks
 from compiler.catalog import Catalog
 from compiler.codes import CODES
@@ -91,6 +91,9 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
     rules.margin(study, ladder, families, targets, treatments, say)
     rules.replaced(catalog, _used(study, treatments, targets, families, corpora), say)
     strategies = fitting.fitted(study, catalog, ladder, *design, say)
+    second = None
+    if not found.errors():
+        second = probe.probed(study, catalog, ladder, *design, strategies, say)
     if found.errors():
         raise StudyInvalid([d for d in found.made if d.severity != "note"])
     resolved = Resolved(
@@ -107,6 +110,7 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
         lock=locks.digests(lock) if lock else {},
         strategies=strategies,
         evidence=sources,
+        probe=second,
     )
     strangers(resolved, say)
     if lock is not None:

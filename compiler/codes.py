@@ -46,6 +46,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "C125": ("error", "A task without an English dev set is to choose its weights on one."),
     "C126": ("error", "A task that can only be trained on is listed as a target."),
     "C127": ("error", "The study counts rows of a split that the task does not have."),
+    "C150": ("error", "The sharding probe names what the study does not have."),
+    "C151": ("error", "The sharding probe has no second way to train."),
     "C180": ("error", "A table of published scores is not there."),
     "C201": ("note", "An arm is not run before the target that is the same task."),
     "C202": ("warning", "An arm trains on the target's own training data (self-pair)."),

@@ -67,6 +67,10 @@ def confounds(resolved: Resolved) -> list[dict[str, str]]:
     for what, values in _computed(resolved).items():
         if len(set(values.values())) > 1:
             add(what, ", ".join(f"{name} {value}" for name, value in values.items()))
+    if (probe := resolved.probe) is not None:
+        ways = [f"{way.title} on {way.devices}" for way in (probe.plain, probe.way)]
+        detail = f"{probe.model} on seed {probe.seed} is trained by {ways[0]} and by {ways[1]}"
+        add("sharding probe", detail)
     by_target: dict[str, dict[str, Retrieval]] = {}
     for (name, model), retrieval in resolved.retrievals.items():
         by_target.setdefault(name, {})[model] = retrieval

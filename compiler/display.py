@@ -210,7 +210,7 @@ def plan_view(
     for kind in KINDS:
         if kind in ("tokenizer", "pretrain") and not naive.get(kind):
             continue  # a study of checkpoints has neither
-        keys = [key for key, stage in plan.stages.items() if stage.kind == kind]
+        keys = [key for key, s in plan.stages.items() if s.kind == kind and not s.probe]
         done = sum((states or {}).get(key) == "done" for key in keys)
         stages.add_row(kind, str(len(keys)), str(naive[kind]), str(done) if states else "?")
 
@@ -222,7 +222,7 @@ def plan_view(
         f"{len(plan.jobs):,} jobs."
     )
     parts: list[RenderableType] = [summary, Text(""), design]
-    parts += [sizes, *_resources(plan, takes or {}), stages]
+    parts += [sizes, *_resources(plan, takes or {}), stages, *_probe(plan, states)]
     parts += [_tasks(plan)] if any(_known(task) for task in plan.tasks.values()) else []
     if outlook is not None:
         parts.append(prospects_view(outlook))
@@ -290,6 +290,25 @@ def _resources(plan: Plan, recorded: Mapping[str, Mapping[str, Any]]) -> Iterato
         if models := [name for name, took in recorded.items() if took["source"] == source]:
             said += f"; {source} in this store: {', '.join(models)}"
     yield Text(f"{said}.", style="dim")
+
+
+def _probe(plan: Plan, states: Mapping[str, str] | None) -> Iterator[RenderableType]:
+    """Yield what the sharding probe trains, and what that takes, beside the study's own runs."""
+    if not plan.probe:
+        return
+    said: Mapping[str, Any] = plan.execution["sharding_probe"]
+    keys = [key for key, stage in plan.stages.items() if stage.probe]
+    done = sum((states or {}).get(key) == "done" for key in keys)
+    takes = [f"device hours {_at_most(said.get('device_hours'))}"]
+    takes += [f"price {_at_most(said['price'])}"] if "price" in said else []
+    takes += [f"{said['memory_gib']:.1f} GiB"] if "memory_gib" in said else []
+    yield Text(
+        f"sharding probe: {said['model']} on seed {said['seed']} by {said['strategy']} on "
+        f"{said['devices']} beside {said['whole']['strategy']} on {said['whole']['devices']}: "
+        f"{len(plan.probe):,} further runs, {sum(len(r.languages) for r in plan.probe):,} scores "
+        f"that are in no estimate, {len(keys):,} stages ({done if states else '?'} done); "
+        f"{', '.join(takes)}"
+    )
 
 
 def _at_most(value: float | None) -> str:

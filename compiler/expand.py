@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compiler.confounds import confounds
@@ -11,6 +11,7 @@ from compiler.entries import Corpus, Model, Task
 from compiler.fitting import described, machine_of
 from compiler.identity import slug
 from compiler.plan import Job, Plan, Run
+from compiler.probe import ASIDE, divisible
 from compiler.resolve import CONTROL, Course, Goal, Reading, Resolved, Treatment, readings
 from compiler.rules import direct_holds_intermediate, is_same_task, is_self_pair, shared_text
 from compiler.settings import steps_of
@@ -65,6 +66,8 @@ class _Expansion:
                             runs.append(self.run(model, arm, goal, seed, marks))
                 for job in list(self.stages.jobs)[before:]:
                     self.ranks[job] = self._rank(job, model, number)
+        second = self.second()
+        probe = self.probe(second)
         return Plan(
             study={
                 "name": study.study,
@@ -89,9 +92,9 @@ class _Expansion:
                 for (name, model), retrieval in resolved.retrievals.items()
             },
             stages=self.stages.made,
-            jobs=self._jobs(),
+            jobs=self._jobs(second),
             runs=tuple(runs),
-            execution=self._execution(),
+            execution=self._execution(second),
             notes=tuple(
                 {"code": d.code, "severity": d.severity, "message": d.message}
                 for d in sorted(resolved.diagnostics, key=lambda d: (d.code, d.message))
@@ -101,7 +104,39 @@ class _Expansion:
             corpora={
                 name: self._entry(reading.corpus) for name, reading in self._corpora().items()
             },
+            probe=probe,
         )
+
+    def second(self) -> _Expansion | None:
+        """Return what walks the cells of the sharding probe, over the same stages."""
+        probe = self.resolved.probe
+        if probe is None:
+            return None
+        resolved = replace(self.resolved, recipes=probe.recipes)
+        return _Expansion(resolved, self.stages.second(probe.marker), self.ranks)
+
+    def probe(self, second: _Expansion | None) -> tuple[Run, ...]:
+        """Add the stages of the sharding probe, and return its runs; they come last of all.
+
+        These are the direct arm and the intermediates, but for what stands apart anyway, as far as
+        something is trained that can be divided.
+        """
+        probe = self.resolved.probe
+        if probe is None or second is None:
+            return ()
+        model = next(m for m in self.resolved.models if m.name == probe.model)
+        before, runs = len(self.stages.jobs), []
+        for arm in (DIRECT, *self.resolved.arms):
+            for goal in self.resolved.goals:
+                marks = self.flagged[(arm.name, goal.task.task)]
+                if marks is None or ASIDE & set(marks):
+                    continue
+                if divisible((*arm.tasks, *goal.trains)):
+                    marks = (*marks, "sharding_probe")
+                    runs.append(second.run(model, arm, goal, probe.seed, marks))
+        for job in list(self.stages.jobs)[before:]:
+            self.ranks[job] = (len(self.resolved.study.seeds), -model.counts.non_embedding)
+        return tuple(runs)
 
     def _rank(self, job: str, model: Model, number: int) -> tuple[int, int]:
         """Return the place of a job: what all seeds read first, then by seed and size."""
@@ -185,7 +220,7 @@ class _Expansion:
             total += steps
         return total
 
-    def _execution(self) -> dict[str, Any]:
+    def _execution(self, second: _Expansion | None) -> dict[str, Any]:
         """Return the hardware settings; ``device`` is what Accelerate runs the named device as."""
         resolved, hardware = self.resolved, self.resolved.study.hardware
         entry = self.resolved.catalog.devices.get(hardware.device)
@@ -196,6 +231,7 @@ class _Expansion:
         named |= {"tracking": list(tracking)} if (tracking := self.resolved.study.tracking) else {}
         named |= {"trainings": self.stages.execution} if self.stages.execution else {}
         named |= {"resources": self._resources()} if self.resolved.strategies else {}
+        named |= {"sharding_probe": self._probe(second)} if second else {}
         tables = {source.label: str(source.path.parent.resolve()) for source in resolved.evidence}
         named |= {"evidence": tables} if tables else {}
         return {"threads": None} | named | {"device": kind, "device_name": hardware.device}
@@ -212,7 +248,23 @@ class _Expansion:
             for model, choice in self.resolved.strategies.items()
         }
 
-    def _jobs(self) -> tuple[Job, ...]:
+    def _probe(self, second: _Expansion) -> dict[str, Any]:
+        """Return which model is trained a second time, both ways, and what that takes."""
+        probe, machine = self.resolved.probe, machine_of(self.resolved.study, self.resolved.catalog)
+        assert probe is not None
+        said: dict[str, Any] = {
+            "model": probe.model,
+            "seed": probe.seed,
+            "whole": {"strategy": probe.plain.title, "devices": probe.plain.devices},
+            "strategy": probe.way.title,
+            "devices": probe.way.devices,
+        }
+        if probe.choice is not None and machine is not None:
+            said |= described(probe.choice, machine.device, second.planned.values())
+            said.pop("rejected")
+        return said
+
+    def _jobs(self, second: _Expansion | None) -> tuple[Job, ...]:
         result = []
         hardware = self.resolved.study.hardware
         devices = hardware.nodes * hardware.devices_per_node
@@ -227,17 +279,20 @@ class _Expansion:
                 s.model for s in map(self.stages.made.__getitem__, keys) if s.kind in DIVIDED
             ]
             each = [ways[model].devices if model in ways else devices for model in divided]
+            planned, choices, probe = self.planned, self.resolved.strategies, self.resolved.probe
+            if second and probe and any(self.stages.made[key].probe for key in keys):
+                each, planned = [probe.way.devices for _ in divided], second.planned
+                choices = {probe.model: probe.choice} if probe.choice else {}
             processes = max(each, default=1)
-            takes = seconds(
-                keys, self.stages.made, self.planned, self.resolved.strategies, self.resolved.task
-            )
+            takes = seconds(keys, self.stages.made, planned, choices, self.resolved.task)
             result.append(Job(name, tuple(keys), tuple(sorted(needs)), processes, takes))
         return tuple(sorted(result, key=lambda job: self.ranks[job.name]))
 
     def _job_name(self, model: Model, arm: Treatment, goal: Goal | None, seed: int) -> str:
+        last = [f"s{seed}", *(["probe"] if self.stages.marker else [])]
+        words = [model.name, arm.name, *([goal.task.task] if goal else []), *last]
         if self.resolved.study.hardware.pack == "seed":
-            return f"{slug(model.name)}-s{seed}"
-        words = [model.name, arm.name, *([goal.task.task] if goal else []), f"s{seed}"]
+            words = [model.name, *last]
         return "-".join(slug(word) for word in words)
 
     def _arm(self, arm: Treatment) -> dict[str, Any]:

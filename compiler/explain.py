@@ -17,6 +17,7 @@ LISTED = 12
 """Names in a list that is there to choose from."""
 
 _EXECUTION = {
+    "sharding_probe": "what is trained a second time, whose stages say so in their identity",
     "device": "the Accelerate configuration of the job",
     "nodes": "the Accelerate configuration of the job",
     "devices_per_node": "the Accelerate configuration of the job",
@@ -80,13 +81,13 @@ def reads(plan: Plan, key: str) -> tuple[str, ...]:
     return tuple(up for up in plan.stages if up in needed)
 
 
-def users(plan: Plan, key: str) -> tuple[Run, ...]:
-    """Return the runs whose scores depend on a stage."""
+def users(plan: Plan, key: str, runs: Iterable[Run] | None = None) -> tuple[Run, ...]:
+    """Return the runs of a plan, or of those that are given, whose scores depend on a stage."""
     after = {key}
     for name, stage in plan.stages.items():  # inputs come first
         if not after.isdisjoint(stage.inputs.values()):
             after.add(name)
-    return tuple(run for run in plan.runs if run.score in after)
+    return tuple(run for run in (plan.runs if runs is None else runs) if run.score in after)
 
 
 def explain(plan: Plan, key: str, seen: Seen | None = None) -> str:
@@ -99,7 +100,7 @@ def explain(plan: Plan, key: str, seen: Seen | None = None) -> str:
     lines += ["", "What made the key", *_key(plan, stage, seen), ""]
     lines += ["What is not in the key", *_outside(plan), ""]
     lines += ["Where it runs", *_where(plan, key), ""]
-    lines += ["Which scores need it", *_used(plan, key)]
+    lines += ["Which scores need it", *_used(plan, key), *_probe(plan, stage)]
     if seen is not None:
         lines += ["", f"In the store {seen.store}", *_state(plan, stage, seen)]
         lines += _namesakes(plan, stage, seen)
@@ -195,6 +196,18 @@ def _used(plan: Plan, key: str) -> Iterator[str]:
     for name in ("model", "arm", "target", "seed"):
         values = tuple(dict.fromkeys(str(getattr(run, name)) for run in runs))
         yield f"  {name + ('s' if len(values) != 1 else ''):8} {_some(values)}"
+
+
+def _probe(plan: Plan, stage: Stage) -> Iterator[str]:
+    runs = users(plan, stage.key, plan.probe)
+    if runs:
+        cells = sum(len(run.languages) for run in runs)
+        many = f"{len(runs):,} of {len(plan.probe):,} runs"
+        yield f"  {many} of the sharding probe, {cells:,} scores that are in no estimate"
+    if stage.probe:
+        yield "  It repeats, with the same data, seed and random numbers,"
+        yield f"    {stage.probe['of']}"
+        yield "  by " + f"{stage.probe['strategy']} on {stage.probe['devices']} devices"
 
 
 def _some(names: tuple[str, ...]) -> str:

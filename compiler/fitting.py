@@ -11,7 +11,7 @@ from compiler.catalog import Catalog
 from compiler.entries import Device, Model, Task
 from compiler.resolve import Course, Goal, Say, Treatment
 from compiler.settings import steps_of
-from compiler.strategy import GIB, Choice, Machine, Work, choose, shape_of
+from compiler.strategy import GIB, Choice, Machine, Way, Work, attempt, choose, shape_of
 from compiler.study import Study
 from compiler.terms import Phase
 from compiler.training import Training
@@ -121,6 +121,23 @@ def cut(
     return result
 
 
+def in_way(
+    way: Way,
+    model: Model,
+    study: Study,
+    catalog: Catalog,
+    families: Mapping[str, str],
+    arms: tuple[Treatment, ...],
+    goals: tuple[Goal, ...],
+    trainings: Trainings,
+) -> Choice | None:
+    """Return what a model takes in one way; None where that is not known."""
+    machine = machine_of(study, catalog)
+    if machine is None:
+        return None
+    return _choice(model, catalog, families, arms, goals, trainings, machine, way)
+
+
 def _choice(
     model: Model,
     catalog: Catalog,
@@ -129,6 +146,7 @@ def _choice(
     goals: tuple[Goal, ...],
     trainings: Trainings,
     machine: Machine,
+    way: Way | None = None,
 ) -> Choice | None:
     """Return how a model is trained; None when it was not traced for such a device."""
     traced = resources.find(catalog, families[model.name], model)
@@ -146,6 +164,8 @@ def _choice(
             own[(phase, name)] = Work(name, shape, training, steps, whole)
     if traced is None or not own:
         return None
+    if way is not None:
+        return attempt(model, traced, own, machine, way)
     return choose(model, traced, own, machine)
 
 

@@ -29,7 +29,7 @@ def pilots(plan: Plan) -> Plan:
     trainings: dict[str, Any] = {}
     jobs: dict[str, list[str]] = {}
     for key, stage in plan.stages.items():
-        if stage.kind != "train" or "start" in stage.inputs:
+        if stage.kind != "train" or "start" in stage.inputs or stage.probe:
             continue
         pilot = _short(stage)
         if pilot.key in stages:
@@ -120,4 +120,4 @@ def _unscored(use: Mapping[str, Any]) -> dict[str, Any]:
 
 def _trains(plan: Plan, job: Job, model: str) -> bool:
     stages = (plan.stages[key] for key in job.stages)
-    return any(stage.kind == "train" and stage.model == model for stage in stages)
+    return any(s.kind == "train" and s.model == model and not s.probe for s in stages)

@@ -37,6 +37,15 @@ class Stage:
     parts: tuple[str, ...] = ("all",)
 
     @property
+    def probe(self) -> Mapping[str, Any]:
+        """How a stage of the sharding probe is trained, and of which stage it is the twin.
+
+        Empty in all other stages.
+        """
+        found: Mapping[str, Any] = self.identity.get("sharding_probe", {})
+        return found
+
+    @property
     def reads_corpus(self) -> bool:
         """Whether the stage is about texts to pretrain on or to replay, not about a task."""
         return self.kind in ("tokenizer", "pretrain") or self.identity.get("kind") == "corpus"
@@ -91,7 +100,8 @@ class Plan:
 
     ``study`` holds name, question, languages, seeds and the analysis plan; ``models``, ``arms``,
     ``tasks``, ``corpora`` and ``recipes`` hold each definition once, by the name that stages use;
-    ``catalog`` says which file each came from.
+    ``catalog`` says which file each came from. ``probe`` has the runs of the sharding probe, which
+    are no cells of the study.
     """
 
     study: Mapping[str, Any]
@@ -107,6 +117,7 @@ class Plan:
     confounds: tuple[Mapping[str, str], ...] = ()
     catalog: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     corpora: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    probe: tuple[Run, ...] = ()
 
     @property
     def name(self) -> str:
@@ -138,6 +149,8 @@ class Plan:
         sections = [f' "schema": {_line(SCHEMA)}']
         for entry in fields(self):
             value = getattr(self, entry.name)
+            if entry.name == "probe" and not value:
+                continue  # most studies have none
             if entry.name == "stages":
                 value = tuple(value.values())
             sections.append(f" {_line(entry.name)}: {_section(value)}")
@@ -185,6 +198,7 @@ def from_json(text: str, where: str = "plan.json") -> Plan:
             runs=tuple(_tuples(Run, row) for row in body.pop("runs")),
             notes=tuple(body.pop("notes")),
             confounds=tuple(body.pop("confounds")),
+            probe=tuple(_tuples(Run, row) for row in body.pop("probe", ())),
             **body,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:

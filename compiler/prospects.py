@@ -191,7 +191,7 @@ def _hours(
     before: list[float] = []
     traced = plan.execution.get("resources", {}).get(model, {}).get("step_device_seconds", {})
     for stage in plan.stages.values():
-        if stage.kind == "train" and stage.model == model:
+        if stage.kind == "train" and stage.model == model and not stage.probe:
             end = stage.key in last
             phases = ("target", "intermediate") if end else ("intermediate", "target")
             paces = [traced[x] for phase in phases if (x := f"{phase}/{stage.task}") in traced]

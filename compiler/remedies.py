@@ -132,6 +132,14 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "the task `tatoeba` has no dev split",
         "Remove these counts, or write them under a split that the task has.",
     ),
+    "C150": (
+        "the sharding probe names the model `xl`, which is not in this study",
+        "Name a model of the study by its name or size, and one of its seeds.",
+    ),
+    "C151": (
+        "`xlmr-xxl` can be trained in one way only: it fits no device whole",
+        "Probe a size that fits whole; give `devices` where the plan divides no size.",
+    ),
     "C180": (
         "there is no set of published scores `xmtf`",
         "Name a set of the catalog, or give a `file` relative to the study.",

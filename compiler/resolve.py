@@ -13,7 +13,7 @@ from compiler.entries import Corpus, Model, Task
 from compiler.errors import Diagnostic
 from compiler.evidence import Source
 from compiler.source import Path_
-from compiler.strategy import Choice
+from compiler.strategy import Choice, Probe
 from compiler.study import Replay, Study
 from compiler.terms import UNTRAINED, Phase
 from compiler.training import Retrieval, Training
@@ -94,6 +94,7 @@ class Resolved:
     deviations: tuple[Mapping[str, str], ...] = ()
     strategies: Mapping[str, Choice] = field(default_factory=dict)
     evidence: tuple[Source, ...] = ()
+    probe: Probe | None = None
 
     def task(self, name: str) -> Task:
         """Return a task of the catalog by name."""

@@ -49,6 +49,7 @@ UNITS = {
     "clip": "L2 norm",
     "counts": "rows",
     "cpus_per_device": "CPUs",
+    "devices": "devices",
     "devices_per_node": "devices",
     "dropout": "share, 0 to 1",
     "epochs": "passes over the training set",
@@ -82,6 +83,7 @@ UNITS = {
     "rate": "share of the steps, 0 to 1",
     "requeues": "none",
     "rows": "rows",
+    "seed": "none",
     "seeds": "none",
     "sentence_depth": "share of the layers, 0 to 1",
     "steps": "optimizer steps",
@@ -120,6 +122,7 @@ PLAN_FIELDS = {
     "confounds": "What differs between the sizes besides size.",
     "catalog": "Which file each definition came from, its digest, and the file it replaces.",
     "corpora": "Each corpus's definition, by name.",
+    "probe": "The runs of the sharding probe, if there is one; they are no cells of the study.",
 }
 
 
@@ -294,6 +297,7 @@ def _plan() -> dict[str, Any]:
         for field in part["properties"].values():
             field.pop("default", None)
     properties: dict[str, Any] = body["properties"]
+    body["required"].remove("probe")  # most plans have none, and do not name it
     properties["stages"] = {"type": "array", "items": _ref("Stage")}
     properties["study"] = {
         "type": "object",

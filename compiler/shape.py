@@ -59,6 +59,8 @@ def strategy_of(plan: Plan, job: Job) -> str:
     trained = {
         stage.model for stage in map(plan.stages.__getitem__, job.stages) if stage.kind == "train"
     }
+    if any(plan.stages[key].kind == "train" and plan.stages[key].probe for key in job.stages):
+        return "fsdp2"
     if any(str(planned[name]["strategy"]).startswith("fsdp2") for name in trained & planned.keys()):
         return "fsdp2"
     return "ddp" if job.processes > 1 else "single"
@@ -71,6 +73,8 @@ def shape(plan: Plan, job: Job, site: Site | None = None) -> Shape:
     round down without a word.
     """
     per_node = int(plan.execution.get("devices_per_node", 1))
+    if plan.execution.get("device") == "cpu" and any(plan.stages[k].probe for k in job.stages):
+        per_node = max(per_node, job.processes)  # which share the machine's one CPU
     nodes = -(-job.processes // per_node)
     if job.processes % nodes:
         raise ValueError(f"{job.name}: {job.processes} processes do not fill {nodes} machines")

@@ -63,11 +63,17 @@ ALIGNED: Mapping[str, Any] = {"weighting": "ppmi", "power": 0.5}
 of the singular values that the left vectors are multiplied with."""
 
 
+TRAINED = ("train", "evaluate", "retrieve")
+"""Kinds of stages that a sharding probe has a second time."""
+
+
 @dataclass
 class Stages:
     """The stages made so far, by key, and the job that each was first asked for by.
 
-    ``execution`` says how the steps of a training are computed, where its recipe does.
+    ``execution`` says how the steps of a training are computed, where its recipe does. ``marker``
+    is what the stages of a sharding probe are marked with, and ``twins`` are the stages that they
+    repeat: see `second`.
     """
 
     resolved: Resolved
@@ -75,7 +81,17 @@ class Stages:
     jobs: dict[str, list[str]] = field(default_factory=dict)
     placed: dict[str, str] = field(default_factory=dict)
     execution: dict[str, dict[str, Any]] = field(default_factory=dict)
+    marker: Mapping[str, Any] = field(default_factory=dict)
+    twins: dict[str, str] = field(default_factory=dict)
     _known: dict[Any, Any] = field(default_factory=dict)
+
+    def second(self, marker: Mapping[str, Any]) -> Stages:
+        """Return the same stages, to which others are added as those of a sharding probe.
+
+        Trainings and scorings then have a mark in their identity, with the key of the stage that
+        they repeat; what they read of data, tokenizers and pretrainings is the same.
+        """
+        return replace(self, marker=marker)
 
     def train(
         self,
@@ -438,7 +454,15 @@ class Stages:
         parts: tuple[str, ...],
         job: str,
     ) -> str:
+        twin = ""
+        if self.marker and kind in TRAINED:
+            plain = {role: self.twins.get(up, up) for role, up in inputs.items()}
+            twin = stage_key(kind, words, identity, plain)
+            identity = {**identity, "sharding_probe": {**self.marker, "of": twin}}
+            words = (*words, "probe")
         key = stage_key(kind, words, identity, inputs)
+        if twin:
+            self.twins[key] = twin
         known = self.made.get(key)
         if known is None:
             self.made[key] = Stage(key, kind, model.name, task, identity, inputs, parts)

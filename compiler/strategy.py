@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from compiler.entries import Device, Model, Task
 from compiler.resources import Demand, Shape, Trace, Traced, demand, flops, key, memory, twice
+from compiler.terms import Phase
 from compiler.training import Training
 
 GIB = 2**30
@@ -94,6 +95,27 @@ class Choice:
     def possible(self) -> bool:
         """Whether all fit."""
         return self.heaviest.memory <= self.capacity
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The sharding probe: a model and seed that are trained whole, and here divided as well.
+
+    ``choice`` is what its trainings take divided, None where that is not known; ``recipes`` are
+    their settings, cut to fit so.
+    """
+
+    model: str
+    seed: int
+    plain: Way
+    way: Way
+    recipes: Mapping[tuple[Phase, str, str], Training]
+    choice: Choice | None = None
+
+    @property
+    def marker(self) -> dict[str, Any]:
+        """What the identity of its stages says of the way."""
+        return {"strategy": self.way.title, "devices": self.way.devices}
 
 
 @dataclass(frozen=True)

@@ -224,6 +224,25 @@ class Hardware(Frozen):
     )
 
 
+class ShardingProbe(Frozen):
+    """One size on one seed, trained a second time with its weights divided among devices (FSDP2).
+
+    What it scores is in no estimate: the report holds it against the same size trained whole.
+    """
+
+    model: int | str | None = Field(
+        None, description="Name or size of a model that fits whole; default: the largest that does."
+    )
+    seed: int | None = Field(None, description="One of `seeds`; default: the first.")
+    devices: int | None = Field(
+        None,
+        ge=2,
+        le=4096,
+        description="Devices that it is divided among; default: as the smallest size that is "
+        "divided because it fits no device whole.",
+    )
+
+
 class Recount(Frozen):
     """How many rows a task's source has, where the author knows better than the catalog."""
 
@@ -297,6 +316,11 @@ class Study(Frozen):
     )
     analysis: Analysis = Field(Analysis(), description="What will be estimated, fixed beforehand.")
     hardware: Hardware = Field(Hardware(), description="Where and how it runs; in no key.")
+    sharding_probe: ShardingProbe | None = Field(
+        None,
+        description="One size is trained both whole and divided, where others must be divided: how "
+        "much of a size effect could be one of that. Changes no other key.",
+    )
     allow: tuple[Literal["lora", "qlora"], ...] = Field(
         (),
         description="Tunings, in their order, that a size may get when it does not fit the devices "

@@ -27,13 +27,23 @@ def refuse_unknown(plan: Plan, engine: str = "local") -> None:
             lacking[reason] = lacking.get(reason, 0) + len(job.stages)
     for model, takes in plan.execution.get("resources", {}).items():
         trainings = [s for s in plan.stages.values() if s.model == model and s.kind == "train"]
+        trainings = [s for s in trainings if not s.probe]
         why = indivisible(plan, model, str(takes["strategy"]), trainings)
         if trainings and why is not None:
             lacking[why] = lacking.get(why, 0) + len(trainings)
-    undivided = [x for x in plan.stages.values() if x.identity.get("kind") == "dual_encoder"]
-    trained = sum(stage.kind == "train" for stage in undivided)
-    if trained and any(job.processes > 1 for job in plan.jobs):
-        lacking["a dual encoder trained by several processes"] = trained
+    if probe := plan.execution.get("sharding_probe"):
+        second = [s for s in plan.stages.values() if s.kind == "train" and s.probe]
+        why = indivisible(plan, probe["model"], str(probe["strategy"]), second)
+        if why is not None:
+            lacking[why] = lacking.get(why, 0) + len(second)
+    parted = [job for job in plan.jobs if job.processes > 1]
+    undivided = [
+        stage
+        for stage in (plan.stages[key] for job in parted for key in job.stages)
+        if stage.kind == "train" and stage.identity.get("kind") == "dual_encoder"
+    ]
+    if undivided:
+        lacking["a dual encoder trained by several processes"] = len(undivided)
     if lacking:
         shown = "; ".join(f"{reason} ({count} stages)" for reason, count in sorted(lacking.items()))
         raise EnvironmentUnready(

@@ -31,6 +31,7 @@ from runtime.report.build import build_report, write_report
 from runtime.report.compared import build_comparison
 from runtime.report.evidence import Shown
 from runtime.report.pretraining import pretrained
+from runtime.report.probe import compared
 from runtime.report.versus import Side
 
 OF_RUNS = ("collapse_rate", "collapse_difference", "run_gain", "noise", "detectable")
@@ -67,6 +68,7 @@ def publish(
         costs=costs(plan, seen),
         published=_shown(plan, beside, catalog),
         judged=judge_claims(scores, claims, plan.study["analysis"], known),
+        probed=compared(plan, scores, seen),
         as_of="" if until is None else shown(until),
     )
     write_report(files, folder)

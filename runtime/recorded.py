@@ -21,6 +21,8 @@ def recorded(store: Store, plan: Plan, states: Mapping[str, str]) -> dict[str, d
     for key, stage in plan.stages.items():
         if stage.kind != "train" or stage.model not in plan.execution.get("resources", {}):
             continue
+        if stage.probe:
+            continue
         kind = (stage.model, stage.task, str(stage.identity.get("training")))
         wanted.setdefault(stage.model, []).append(kind)
         if states.get(key) == "done" and (record := store.record(key)) is not None:
@@ -51,7 +53,7 @@ def piloted(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
     total: dict[str, float] = {}
     unknown = set()
     for stage in plan.stages.values():
-        if stage.kind != "train":
+        if stage.kind != "train" or stage.probe:
             continue
         pilot, steps = pilot_of(stage), steps_of(plan, stage)
         if pilot not in pace:

@@ -24,12 +24,16 @@ def parted(plan: Plan, stage: Stage) -> bool:
     That is so where they run the stage together. What the main process does alone, as searches in
     vectors, it does with the whole model.
     """
-    return strategy_of(plan, stage.model).startswith("fsdp2") and shared(stage)
+    return strategy_of(plan, stage).startswith("fsdp2") and shared(stage)
 
 
-def strategy_of(plan: Plan, model: str) -> str:
-    """Return how a model is trained by plan, as ``fsdp2 + checkpointing``; "" where none is set."""
-    return str(plan.execution.get("resources", {}).get(model, {}).get("strategy", ""))
+def strategy_of(plan: Plan, stage: Stage) -> str:
+    """Return how a stage's model is trained by plan, as ``fsdp2 + checkpointing``; "" if unsaid.
+
+    A stage of the sharding probe says so itself, the others of a model are all trained alike.
+    """
+    takes = stage.probe or plan.execution.get("resources", {}).get(stage.model, {})
+    return str(takes.get("strategy", ""))
 
 
 def compare(accelerator: Any, device: str, processes: int, sharded: bool = False) -> None:

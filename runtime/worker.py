@@ -314,7 +314,7 @@ class Worker:
             else [],
         )
         sharded = any(
-            strategy.strategy_of(self.plan, self.plan.stages[key].model).startswith("fsdp2")
+            strategy.strategy_of(self.plan, self.plan.stages[key]).startswith("fsdp2")
             for key in self.keys
             if self.plan.stages[key].kind == "train"
         )

@@ -36,6 +36,7 @@ from runtime.report import (
     ledger,
     pdf,
     pretraining,
+    probe,
     sections,
     tables,
     views,
@@ -57,6 +58,7 @@ def build_report(
     costs: Sequence[Mapping[str, Any]] = (),
     published: Sequence[evidence.Shown] = (),
     judged: Sequence[Judgement] = (),
+    probed: probe.Compared | None = None,
     alone: bool = False,
     as_of: str = "",
 ) -> dict[str, bytes]:
@@ -65,8 +67,8 @@ def build_report(
     ``intake`` says what was done to the data, see ``runtime.intake``; ``pretrained`` is what
     `pretraining.pretrained` collects: nothing of a study of checkpoints; ``costs`` has the hours of
     each model and arm, where they were recorded; ``published`` are the series of published scores,
-    ``judged`` the study's claims; ``alone`` says that the report is about the first series;
-    ``as_of`` is the moment after which no record counts.
+    ``judged`` the study's claims, ``probed`` its sharding probe, if it has one; ``alone`` says that
+    the report is about the first series; ``as_of`` is the moment after which no record counts.
     """
     names = views.names(plan)
     pictures = _figures(findings, names)
@@ -76,7 +78,11 @@ def build_report(
         "pretraining_note": pretraining.NOTE,
         **_beside(findings, names, published, judged, alone=alone),
         "as_of": as_of,
+        "probe": probe.probe_table(probed, names),
+        "probe_notes": probe.notes(probed, names),
     }
+    context["flow"] += probe.step(probed)
+    context["sections"]["cost"] = probe.costed(context["sections"]["cost"], probed)
     if alone:
         context |= {
             "sections": {x: context["sections"][x] for x in ("differences", "comparisons")},
@@ -93,6 +99,7 @@ def build_report(
             {"task": task, "language": language, "caveat": text}
             for task, language, text in ledger.caveats(plan)
         ],
+        **({"sharding_probe": plain(probe.plain(probed))} if probed else {}),
     }
     shown = [*_tables(context), *(picture["table"] for picture in pictures.values())]
     texts = {

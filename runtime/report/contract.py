@@ -60,6 +60,11 @@ def schema() -> dict[str, Any]:
             "caveats": {"type": "array", "items": texts},
             "evidence": {"type": "array", "items": texts},
             "claims": {"type": "array", "items": _claim()},
+            "sharding_probe": {
+                "type": "object",
+                "required": ["model", "seed", "whole", "divided", "pairs"],
+                "properties": {"pairs": {"type": "array", "items": texts}},
+            },
         },
         "$defs": {"estimate": estimate},
     }  # fmt: skip

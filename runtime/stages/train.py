@@ -59,7 +59,8 @@ def run(
     identity = stage.identity
     each = singles(stage)
     tasks = [session.task(one) for one in each]
-    stream = int(digest(stage.key)[:12], 16) % 2**31
+    # A sharding probe draws what its twin draws, so that only the way of training differs.
+    stream = int(digest(stage.probe.get("of", stage.key))[:12], 16) % 2**31
     apart = parted(session.plan, stage)
     backbone, carried = session.grown(stage, stage.inputs.get("start"), apart)
     torch.manual_seed(stream)

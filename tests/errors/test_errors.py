@@ -45,7 +45,7 @@ def test_the_gallery_is_complete() -> None:
     for code in (
         *("S001 S002 S003 S004 S005 S006 S007 S008 S011 S012 S013".split()),
         *("C001 C101 C102 C103 C104 C105 C106 C108 C110 C111 C112 C113 C114 C115".split()),
-        *("C122 C123 C124 C125 C126 C127".split()),
+        *("C122 C123 C124 C125 C126 C127 C150 C151".split()),
         *("C301 C302 C303 C304".split()),
     ):
         assert f"error {code}: " in texts

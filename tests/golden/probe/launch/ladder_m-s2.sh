@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Study golden-probe, job ladder_m-s2: 5 stages in one process group.
+#   train-topics-ladder_m-s2-v1-5b5cca6a20
+#   evaluate-topics-ladder_m-s2-v1-7ede2604a7
+#   train-pairs-ladder_m-s2-v1-3e62badd0b
+#   train-topics-after_pairs-ladder_m-s2-v1-a0491fed12
+#   evaluate-topics-after_pairs-ladder_m-s2-v1-d7bdccfa63
+# It reads what these jobs leave in the store: prepare-ladder
+set -euo pipefail
+root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
+# shellcheck source=/dev/null
+source "$root/env.sh" # STILTSCALE_PYTHON and STILTSCALE_STORE
+# Without it a folder `runtime` where the script is started would be taken for ours.
+export PYTHONSAFEPATH=1
+export OMP_NUM_THREADS=1
+export TOKENIZERS_PARALLELISM=false
+# Accelerate turns every failure into 1, so the worker leaves its own exit code here.
+STILTSCALE_EXIT_CODE="$(mktemp)"
+export STILTSCALE_EXIT_CODE
+trap 'rm -f -- "$STILTSCALE_EXIT_CODE"' EXIT
+# The worker looks whether this script is still there: stopping the script stops it.
+export STILTSCALE_SCRIPT="$$"
+code=0
+"$STILTSCALE_PYTHON" -m accelerate.commands.launch \
+  --config_file "$root/accelerate/ladder_m-s2.yaml" \
+  --num_cpu_threads_per_process 1 --quiet \
+  --module runtime.worker \
+  --plan "$root/plan.json" --store "$STILTSCALE_STORE" --job ladder_m-s2 || code=$?
+own="$(cat -- "$STILTSCALE_EXIT_CODE")"
+exit "${own:-$code}" # a worker that was killed has left none
