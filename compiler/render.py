@@ -22,6 +22,7 @@ from compiler.shape import layer, shape
 from compiler.site import Site
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}\Z")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 
 
 def templates_folder() -> Path:
@@ -43,9 +44,8 @@ def render(plan: Plan, site: Site | None = None) -> dict[str, str]:
     threads, cpu = plan.execution.get("threads"), plan.execution.get("device") == "cpu"
     exported = [("OMP_NUM_THREADS", threads)] if threads else []
     files = {"plan.json": plan.to_json()}
+    _refuse_unsafe(plan)
     for job in plan.jobs:
-        if not _SAFE.match(job.name):
-            raise ValueError(f"not a safe job name: {job.name!r}")
         files[f"launch/{job.name}.sh"] = launch.render(
             study=plan.name,
             job=job,
@@ -58,6 +58,22 @@ def render(plan: Plan, site: Site | None = None) -> dict[str, str]:
             job=job, cpu=cpu, shape=shape(plan, job, site), layer=layer(plan, job)
         )
     return files | _slurm(plan, site, environment)
+
+
+def _refuse_unsafe(plan: Plan) -> None:
+    """Raise ValueError when a name that stands in a script could be more than a name there.
+
+    No study gives such a plan; a file that somebody has edited could.
+    """
+    named = [plan.name]
+    for job in plan.jobs:
+        named += [job.name, *job.after]
+        unsafe = [key for key in job.stages if not _PLAIN.match(key)]
+        if unsafe:
+            raise ValueError(f"not a safe stage: {unsafe[0]!r}")
+    for name in named:
+        if not _SAFE.match(name):
+            raise ValueError(f"not a safe name of a study or job: {name!r}")
 
 
 def _slurm(plan: Plan, site: Site, environment: jinja2.Environment) -> dict[str, str]:
