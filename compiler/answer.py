@@ -11,7 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from compiler import scratch
+from compiler import calibration, scratch
+from compiler.calibration import Pace
 from compiler.catalog import Catalog
 from compiler.entries import Device, Family, Model
 from compiler.errors import EnvironmentUnready
@@ -21,11 +22,15 @@ from compiler.resources import Traced, key
 from compiler.settings import of_recipe, steps_of
 from compiler.strategy import Choice, Machine, Way, Work, attempt, shape_of
 from compiler.terms import Phase
-from compiler.training import TrainingChange
+from compiler.training import EXECUTION, SHAPE, TrainingChange
 from compiler.validate import suggest
 
 Tuning = Literal["full", "lora", "qlora"]
 TUNINGS: tuple[Tuning, ...] = ("full", "lora", "qlora")
+
+
+Pilot = tuple[Mapping[str, Any], Pace]
+"""What a pilot of the model on the device trained and how, and what it measured."""
 
 
 @dataclass(frozen=True)
@@ -137,20 +142,65 @@ def _kinds(machine: Machine) -> Iterator[list[Way]]:
     yield [Way("fsdp2", c, sharded=True, checkpointing=True, offload=True) for c in several]
 
 
-def rows(question: Question, traced: Traced) -> list[dict[str, Any]]:
-    """Return the answers as JSON can hold them; the first that fits is the one to take."""
+def rows(question: Question, traced: Traced, pilots: Sequence[Pilot] = ()) -> list[dict[str, Any]]:
+    """Return the answers as JSON can hold them; the first that fits is the one to take.
+
+    Hours are measured where a pilot of the same training ran in the same way, else assumed.
+    """
     found = []
     for tuning, choice in answers(question, traced):
         work = question.work
         said = described(choice, question.machine.device, [(("target", work.name), work.steps)])
-        del said["rejected"]
+        del said["rejected"], said["peak_tflops"]
         found.append({"tuning": tuning, "fits": choice.possible, **said})
+        if pace := _pace(question, tuning, choice, pilots):
+            found[-1] |= _measured(question, choice, pace)
     return found
 
 
-def view(question: Question, traced: Traced) -> RenderableType:
+def _pace(
+    question: Question, tuning: Tuning, choice: Choice, pilots: Sequence[Pilot]
+) -> Pace | None:
+    """Return what the pilot of a training in one way measured; the last, if there are several."""
+    recipe, fit = question.work.training, choice.heaviest
+    wanted = {
+        "tasks": [question.work.name],
+        "training": recipe.model_dump(include=set(SHAPE), exclude_none=True),
+        "tuning": tuning,
+        "strategy": choice.way.title,
+        "processes": choice.way.devices,
+    }
+    how = recipe.execution()
+    how |= {"micro_batch": fit.micro_batch} if fit.accumulation > 1 else {}
+    how |= {"gradient_checkpointing": True} if choice.way.checkpointing else {}
+    alike = [
+        pace
+        for of, pace in pilots
+        if wanted.items() <= of.items() and how == {k: of[k] for k in EXECUTION if k in of}
+    ]
+    return alike[-1] if alike else None
+
+
+def _measured(question: Question, choice: Choice, pace: Pace) -> dict[str, Any]:
+    """Return what of an answer is other by a pilot: hours, energy and price, and what it says."""
+    device, steps = question.machine.device, question.work.steps
+    planned = described(choice, device, [])
+    took = {"source": "piloted", "measured_share": 1.0, "pilots": 1, "steps": pace.steps}
+    took |= {"assumed_mfu": device.mfu, **calibration.compared(planned, [(pace, 1)])}
+    took["step_seconds"] = pace.step_seconds
+    said: dict[str, Any] = {"measured": took}
+    if steps is not None:
+        hours = steps * pace.device_seconds / 3600
+        said["device_hours"] = round(hours, 2)
+        said |= {"kwh": round(hours * device.watts / 1000, 1)} if device.watts else {}
+        price = device.price_per_hour
+        said |= {"price": round(hours * price, 2)} if price else {}
+    return said
+
+
+def view(question: Question, traced: Traced, pilots: Sequence[Pilot] = ()) -> RenderableType:
     """Return the answers as a table, and the one to take with its reason in words."""
-    found = rows(question, traced)
+    found = rows(question, traced, pilots)
     work, machine = question.work, question.machine
     training = work.training
     steps = "steps not known" if work.steps is None else f"{work.steps:,} steps"
@@ -180,7 +230,23 @@ def view(question: Question, traced: Traced) -> RenderableType:
             f"{row.get('kwh', 0):,.1f}" if "kwh" in row else "?",
             *([f"{row['price']:,.0f}" if "price" in row else "?"] if priced else []),
         )
-    return Group(table, Text(_conclusion(question, found)))
+    return Group(table, Text(_conclusion(question, found)), *map(Text, _sources(question, found)))
+
+
+def _sources(question: Question, found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield where the hours come from: of each way that was piloted, and of all others."""
+    for row in found:
+        if "measured" not in row:
+            continue
+        said = calibration.words(row["measured"])
+        said += f", {more}" if (more := calibration.reached(row["measured"])) else ""
+        many = f"{row['devices']} x " if row["devices"] > 1 else ""
+        yield f"Hours of {row['tuning']}, {many}{row['strategy']}: {said}."
+    if any("measured" not in row for row in found):
+        device = question.machine.device
+        others = "All other hours" if any("measured" in row for row in found) else "Hours"
+        by = calibration.assumption(device.mfu, device.mfu_source)
+        yield f"{others}: {by}, at most, every text at full length."
 
 
 def _conclusion(question: Question, found: Sequence[Mapping[str, Any]]) -> str:
@@ -193,8 +259,7 @@ def _conclusion(question: Question, found: Sequence[Mapping[str, Any]]) -> str:
     return (
         f"{name}{more}: {taken['strategy']} on {taken['devices']} {device.device}, "
         f"{taken['memory_gib']:.1f} of {taken['capacity_gib']:.1f} GiB ({parts}).\n"
-        f"Memory is {taken['source'].replace('; ', '; hours are at most, at ')}, "
-        "every text at full length."
+        "Memory is traced, every text at full length."
     )
 
 

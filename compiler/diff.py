@@ -343,7 +343,8 @@ def _settings(before: Plan, after: Plan) -> tuple[Change, ...]:
             name: {k: v for k, v in getattr(plan, name).items() if k in getattr(other, name)}
             for name in ("models", "arms", "tasks", "corpora", "recipes")
         }
-        sides.append({"study": study, "execution": plan.execution, **tables})
+        execution = {k: v for k, v in plan.execution.items() if k != "measured"}
+        sides.append({"study": study, "execution": execution, **tables})
     found = differing(sides[0], sides[1])
     return tuple(change for change in found if not change.field.endswith(".folder"))
 

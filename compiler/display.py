@@ -14,6 +14,7 @@ from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from compiler import calibration
 from compiler.errors import Diagnostic, Severity
 from compiler.formats import KINDS
 from compiler.plan import Plan
@@ -255,6 +256,7 @@ def _resources(plan: Plan, recorded: Mapping[str, Mapping[str, Any]]) -> Iterato
     """Yield how each size is trained and what that takes, where it is known."""
     known: Mapping[str, Mapping[str, Any]] = plan.execution.get("resources", {})
     if not known:
+        yield from _measured(recorded)
         return
     table = Table(title="resources", box=box.SIMPLE, title_justify="left")
     for name in ("model", "strategy", "devices", "micro x acc.", "GiB", "device hours", "kWh"):
@@ -264,16 +266,18 @@ def _resources(plan: Plan, recorded: Mapping[str, Mapping[str, Any]]) -> Iterato
         table.add_column("price", justify="right")
     for model, takes in known.items():
         hours, kwh = takes.get("device_hours"), takes.get("kwh")
-        measured = recorded.get(model, {}).get("device_hours")
+        took = recorded.get(model, {})
+        by = took["device_hours"] / hours if took and hours else 1.0
+        hours = took.get("device_hours", hours)
         table.add_row(
             model,
             str(takes["strategy"]),
             str(takes["devices"]),
             f"{takes['micro_batch']} x {takes['accumulation']}",
             f"{takes['memory_gib']:.1f} of {takes['capacity_gib']:.1f}",
-            f"{measured:,.2f}" if measured is not None else _at_most(hours),
-            _at_most(kwh),
-            *([f"{takes.get('price', 0):,.0f}"] if priced else []),
+            f"{hours:,.2f}" if took.get("measured_share") == 1.0 else _at_most(hours),
+            _at_most(None if kwh is None else by * kwh),
+            *([f"{by * takes.get('price', 0):,.0f}"] if priced else []),
         )
     yield table
     for model, takes in known.items():
@@ -286,10 +290,23 @@ def _resources(plan: Plan, recorded: Mapping[str, Mapping[str, Any]]) -> Iterato
     said = (
         f"Memory is that of the heaviest training, hours of all; {how}, every text at full length"
     )
-    for source in ("recorded", "piloted"):
-        if models := [name for name, took in recorded.items() if took["source"] == source]:
-            said += f"; {source} in this store: {', '.join(models)}"
-    yield Text(f"{said}.", style="dim")
+    said += ", but where they were measured." if recorded else "."
+    yield Text(said, style="dim")
+    yield from _measured(recorded)
+    rest = [takes.get("device_hours") for model, takes in known.items() if model not in recorded]
+    if recorded and all(hours is not None for hours in rest):
+        part = sum(took["device_hours"] * took["measured_share"] for took in recorded.values())
+        every = sum(took["device_hours"] for took in recorded.values())
+        every += sum(hours or 0.0 for hours in rest)
+        yield Text(f"Of all device hours, {part / every:.0%} are measured.")
+
+
+def _measured(taken: Mapping[str, Mapping[str, Any]]) -> Iterator[RenderableType]:
+    """Yield for each size that was measured its hours, by what, and what that says of estimates."""
+    for model, took in taken.items():
+        more = f"; {said}" if (said := calibration.reached(took)) else ""
+        hours, by = _short(took["device_hours"]), calibration.words(took)
+        yield Text(f"{model}: {hours} device hours, {by}{more}.")
 
 
 def _probe(plan: Plan, states: Mapping[str, str] | None) -> Iterator[RenderableType]:
@@ -314,7 +331,11 @@ def _probe(plan: Plan, states: Mapping[str, str] | None) -> Iterator[RenderableT
 def _at_most(value: float | None) -> str:
     if value is None:
         return "?"
-    return f"<= {value:,.0f}" if value >= 10 else f"<= {value:.2g}"
+    return f"<= {_short(value)}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def naive_stages(plan: Plan) -> dict[str, int]:

@@ -11,7 +11,7 @@ from compiler.catalog import Catalog
 from compiler.entries import Device, Model, Task
 from compiler.resolve import Course, Goal, Say, Treatment
 from compiler.settings import steps_of
-from compiler.strategy import GIB, Choice, Machine, Way, Work, attempt, choose, shape_of
+from compiler.strategy import GIB, Choice, Machine, Way, Work, attempt, choose, rate_of, shape_of
 from compiler.study import Study
 from compiler.terms import Phase
 from compiler.training import Training
@@ -284,7 +284,12 @@ def described(
             f"{phase}/{name}": round(each.step_seconds * choice.way.devices, 6)
             for (phase, name), each in choice.fits.items()
         },
-        "source": f"traced; {device.mfu:.0%} of the peak rate {device.mfu_source}",
+        "source": f"traced; {device.mfu_source} MFU {device.mfu:g}",
+        "mfu": device.mfu,
+        "peak_tflops": {
+            fit.work.training.precision: rate_of(device, fit.work.training.precision)
+            for fit in choice.fits.values()
+        },
     }
     if hours is not None:
         said["device_hours"] = round(hours, 2)

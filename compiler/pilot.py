@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from compiler.identity import slug, stage_key
+from compiler.duration import LOADING, STARTING
+from compiler.identity import canonical, slug, stage_key
 from compiler.plan import Job, Plan, Stage, language_of
 from compiler.training import Training, steps_in
 
-WARM = 16
-"""First steps, which are not timed: memory is taken, kernels are chosen."""
-
 STEPS = 64
-"""Steps of a pilot; those after ``WARM`` are timed."""
+"""Steps of a pilot; those after the first ones are timed, see `runtime.pace`."""
+
+DOUBT = 4.0
+"""Times that a training may be slower than what was assumed of it before anything was measured:
+what a pilot's own time limit allows for."""
+
+SEEDED = ("seed", "labels_shuffled")
+"""What of a training's identity its pace does not depend on."""
 
 
 def pilots(plan: Plan) -> Plan:
@@ -22,21 +27,18 @@ def pilots(plan: Plan) -> Plan:
 
     Stages that are prepared for it are the study's own, with their keys; trainings are marked
     ``pilot`` in their identity, so they are other stages than the study's, score nothing on dev
-    and keep no weights. Left out is what starts from weights of another stage and differs in
-    nothing else, and what starts from a pretraining of the study's own.
+    and keep no weights.
     """
     stages: dict[str, Stage] = {}
     trainings: dict[str, Any] = {}
-    jobs: dict[str, list[str]] = {}
-    for key, stage in plan.stages.items():
-        if stage.kind != "train" or "start" in stage.inputs or stage.probe:
-            continue
-        pilot = _short(stage)
+    jobs: dict[tuple[str, int], list[str]] = {}
+    for key, pilot in piloting(plan).items():
         if pilot.key in stages:
             continue
         stages |= {up: plan.stages[up] for up in pilot.inputs.values()}
         stages[pilot.key] = pilot
-        jobs.setdefault(stage.model, []).append(pilot.key)
+        processes = int(pilot.identity["pilot"]["processes"])
+        jobs.setdefault((pilot.model, processes), []).append(pilot.key)
         if settings := plan.execution.get("trainings", {}).get(key):
             trainings[pilot.key] = settings
     preparing = [
@@ -45,18 +47,16 @@ def pilots(plan: Plan) -> Plan:
         if (kept := tuple(key for key in job.stages if key in stages))
     ]
     place = {key: job.name for job in preparing for key in job.stages}
-    processes = {
-        model: max(job.processes for job in plan.jobs if _trains(plan, job, model))
-        for model in jobs
-    }
+    first = {model: (model, count) for model, count in reversed(jobs)}
     measuring = [
         Job(
-            f"pilot-{slug(model)}",
+            f"pilot-{slug(model)}" + (f"-{count}" if (model, count) != first[model] else ""),
             tuple(keys),
             tuple(sorted({place[up] for key in keys for up in stages[key].inputs.values()})),
-            processes[model],
+            count,
+            _seconds(plan, model, len(keys)),
         )
-        for model, keys in jobs.items()
+        for (model, count), keys in jobs.items()
     ]
     return replace(
         plan,
@@ -68,9 +68,28 @@ def pilots(plan: Plan) -> Plan:
     )
 
 
-def pilot_of(stage: Stage) -> str:
-    """Return the key of the pilot that measures a training."""
-    return _short(stage).key
+def piloting(plan: Plan) -> dict[str, Stage]:
+    """Return by the key of each training the stage that measures its pace.
+
+    Trainings that differ in seed, labels or the weights that they start from share one: it starts
+    from the model's checkpoint. A pace is of devices, so its key has the device, the processes, how
+    they share the model, and the micro-batch. Left out is what starts from a pretraining of the
+    study's own, whose weights are not there yet.
+    """
+    processes = {key: job.processes for job in plan.jobs for key in job.stages}
+    found: dict[str, Stage] = {}
+    known: dict[str, Stage] = {}
+    for key, stage in plan.stages.items():
+        if stage.kind != "train" or stage.probe or _pretrained_here(plan, stage):
+            continue
+        identity = {k: v for k, v in stage.identity.items() if k not in SEEDED}
+        inputs = {role: up for role, up in stage.inputs.items() if role != "start"}
+        where = _where(plan, stage, processes.get(key, 1))
+        alike = canonical([stage.model, stage.task, identity, inputs, where])
+        if alike not in known:
+            known[alike] = _short(replace(stage, identity=identity, inputs=inputs), where)
+        found[key] = known[alike]
+    return found
 
 
 def steps_of(plan: Plan, stage: Stage) -> int | None:
@@ -93,7 +112,38 @@ def steps_of(plan: Plan, stage: Stage) -> int | None:
     return steps_in(training["epochs"], total, training["batch"])
 
 
-def _short(stage: Stage) -> Stage:
+def _pretrained_here(plan: Plan, stage: Stage) -> bool:
+    while (up := stage.inputs.get("start")) is not None:
+        stage = plan.stages[up]
+        if stage.kind == "pretrain":
+            return True
+    return False
+
+
+def _where(plan: Plan, stage: Stage, processes: int) -> dict[str, Any]:
+    """Return on what a training runs and how, as far as its pace depends on it."""
+    execution = plan.execution
+    planned = execution.get("resources", {}).get(stage.model, {})
+    alone = "ddp" if processes > 1 else "one device"
+    where = {
+        "device": str(execution.get("device_name", execution.get("device", "auto"))),
+        "processes": processes,
+        "strategy": str(planned.get("strategy", alone)),
+        **execution.get("trainings", {}).get(stage.key, {}),
+    }
+    return where | ({"threads": n} if (n := execution.get("threads")) is not None else {})
+
+
+def _seconds(plan: Plan, model: str, count: int) -> int | None:
+    """Return how long the pilots of a model may take; None when nothing is known of its pace."""
+    planned = plan.execution.get("resources", {}).get(model)
+    if planned is None or not planned.get("step_device_seconds"):
+        return None
+    slowest = float(max(planned["step_device_seconds"].values())) / int(planned["devices"])
+    return round(STARTING + count * (LOADING + DOUBT * STEPS * slowest))
+
+
+def _short(stage: Stage, where: Mapping[str, Any]) -> Stage:
     training = Training.model_validate(stage.identity["training"])
     few = training.model_copy(
         update={
@@ -101,23 +151,16 @@ def _short(stage: Stage) -> Stage:
             "patience": 0, "average": 1, "chance_steps": 0,
         }
     )  # fmt: skip
-    identity = {k: v for k, v in stage.identity.items() if k not in ("seed", "labels_shuffled")}
-    identity |= {"training": few.identity(), "seed": 0, "pilot": True}
+    identity = {**stage.identity, "training": few.identity(), "seed": 0, "pilot": dict(where)}
     if "mix" in identity:
         identity["mix"] = [_unscored(use) for use in identity["mix"]]
     else:
         identity = _unscored(identity)
-    inputs = {role: key for role, key in stage.inputs.items() if role != "start"}
     words = ("pilot", stage.task, stage.model)
-    key = stage_key("train", words, identity, inputs)
-    return replace(stage, key=key, identity=identity, inputs=inputs)
+    key = stage_key("train", words, identity, stage.inputs)
+    return replace(stage, key=key, identity=identity)
 
 
 def _unscored(use: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out the dev split: a pilot scores nothing."""
     return {**use, "data": list(use["data"])[:1]}
-
-
-def _trains(plan: Plan, job: Job, model: str) -> bool:
-    stages = (plan.stages[key] for key in job.stages)
-    return any(s.kind == "train" and s.model == model and not s.probe for s in stages)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from compiler.calibration import MAYBE, TAKEN
 from compiler.catalog import Catalog, Languages
 from compiler.entries import Benchmark, Corpus, Device, Family, Task
 from compiler.evidence import EvidenceSet
@@ -286,6 +287,24 @@ def _complete(body: dict[str, Any], definitions: dict[str, Any], catalog: Catalo
         properties["recipe"]["anyOf"][0] |= {"examples": recipes}
 
 
+def _measured() -> dict[str, Any]:
+    """Describe what was measured of a plan's models, by `compiler.calibration.takes`."""
+    number = {"type": "number", "minimum": 0}
+    said = {name: {**number, "description": text} for name, text in (TAKEN | MAYBE).items()}
+    said["source"] = {"enum": ["recorded", "piloted", "partly"], "description": TAKEN["source"]}
+    said["memory"] = {"enum": ["allocated", "resident"], "description": MAYBE["memory"]}
+    return {
+        "type": "object",
+        "description": "By model, what pilots and finished trainings measured; once there are any.",
+        "additionalProperties": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": list(TAKEN),
+            "properties": said,
+        },
+    }
+
+
 def _plan() -> dict[str, Any]:
     """Describe plan.json: the dataclasses of `compiler.plan` as `to_json` writes them."""
     body = TypeAdapter(Plan).json_schema(ref_template="#/definitions/{model}")
@@ -315,6 +334,7 @@ def _plan() -> dict[str, Any]:
             },
         },
     }
+    properties["execution"] = {"type": "object", "properties": {"measured": _measured()}}
     for name, text in PLAN_FIELDS.items():
         properties[name]["description"] = text
     version = {"const": SCHEMA, "description": "Version of this format."}

@@ -272,9 +272,15 @@ def _parts(
 
 def _step_seconds(traced: Traced, trace: Trace, work: Work, device: Device, way: Way) -> float:
     """Return the seconds of an optimizer step, every item at full length: no training is longer."""
-    rate = device.tflops.get(work.training.precision) or max(device.tflops.values(), default=0.0)
+    rate = rate_of(device, work.training.precision)
     reached = rate * 1e12 * device.mfu * min(way.devices, work.batch)
     return flops(traced, trace, work.shape) * work.batch / reached if reached else 0.0
+
+
+def rate_of(device: Device, precision: str) -> float:
+    """Return a device's peak rate at a precision, in 10^12 operations a second; 0 if unknown."""
+    rates = {str(name): rate for name, rate in device.tflops.items()}
+    return rates.get(precision) or max(rates.values(), default=0.0)
 
 
 def shape_of(tasks: tuple[Task, ...], training: Training, traced: Traced, replay: bool) -> Shape:

@@ -11,6 +11,9 @@ from compiler.terms import Frozen, Name, Phase
 EXECUTION = ("micro_batch", "gradient_checkpointing", "compile")
 """Settings of a training that are in no key."""
 
+SHAPE = ("batch", "batch_tokens", "max_length", "precision", "freeze", "freeze_layers")
+"""Settings of a training that its pace and its memory depend on, beside how it is computed."""
+
 Pooling = Literal["mean", "first", "last"]
 
 LATER = (

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
+from compiler import calibration
 from compiler.catalog import load as load_catalog
 from compiler.check import check
 from compiler.errors import EnvironmentUnready, StagesFailed, StiltscaleError, StudyInvalid
@@ -73,6 +74,14 @@ def write_output(
     write(render(made, site) | {"env.sh": machine(sys.executable, at, folder)}, folder)
 
 
+def calibrated(made: Plan, build: Path, store: Path | None) -> Plan:
+    """Return a plan with the hours and time limits that pilots in the store give."""
+    from runtime.recorded import paces
+
+    found = paces(Store(store or build / "store"), made)
+    return calibration.calibrated(made, found, calibration.takes(made, found))
+
+
 def site_of(made: Plan, file: Path | None) -> Site:
     """Return what the cluster wants to be told: by a file, over what the study says.
 
@@ -101,26 +110,45 @@ def on_cluster(
 
     Raises StagesFailed when some stages are not done, after the report.
     """
+    sent = _through_slurm(
+        calibrated(made, build, store), folder, build, store, site, detach, console
+    )
+    if sent is not None:
+        kept, codes = sent
+        _finish(made, kept, folder, study, codes, console)
+
+
+def _through_slurm(
+    made: Plan,
+    folder: Path,
+    build: Path,
+    store: Path | None,
+    site: Site,
+    detach: bool,
+    console: Console,
+) -> tuple[Store, dict[str, str]] | None:
+    """Submit what is missing of a plan, and follow it; return how those ended that ended badly.
+
+    None when it is not followed.
+    """
     write_output(made, folder, build, store, site)
     launches.verify(made, folder)
     kept = Store((store or build / "store").resolve())
     kept.prepare()
     sweep(kept)
     disposal.remember(kept, made, folder)
-    codes: dict[str, str] = {}
-    if scheduler.unfinished(made, kept):
-        jobs, sent, there = cluster.submit(made, folder, kept, site)
-        console.print(
-            f"{made.name}: {jobs} jobs submitted in {sent} arrays, {there} were there already",
-            highlight=False,
-        )
-        if detach:
-            return
-        with progress.view(console) as tell:
-            codes = cluster.follow(made, kept, site, tell)
-    else:
+    if not scheduler.unfinished(made, kept):
         console.print(f"{made.name}: all {len(made.stages)} stages are done, nothing to run")
-    _finish(made, kept, folder, study, codes, console)
+        return kept, {}
+    jobs, sent, there = cluster.submit(made, folder, kept, site)
+    console.print(
+        f"{made.name}: {jobs} jobs submitted in {sent} arrays, {there} were there already",
+        highlight=False,
+    )
+    if detach:
+        return None
+    with progress.view(console) as tell:
+        return kept, cluster.follow(made, kept, site, tell)
 
 
 def rehearse(
@@ -163,7 +191,7 @@ def conduct(
 
     Raises StagesFailed when some stages are not done, after the report.
     """
-    kept = _opened(made, folder, build, store)
+    kept = _opened(calibrated(made, build, store), folder, build, store)
     codes: dict[str, int] = {}
     chosen = made if jobs is None else again.part(made, jobs)
     todo = scheduler.unfinished(chosen, kept)
@@ -296,23 +324,58 @@ def pilot(
     Raises StagesFailed when some of it is not done.
     """
     kept = _opened(made, folder, build, store)
+    codes: dict[str, int] = {}
     if scheduler.unfinished(made, kept):
         with progress.view(console) as tell:
             at_once = parallel or int(made.execution["parallel"])
-            scheduler.run(made, folder, kept, at_once, tell)
+            codes = scheduler.run(made, folder, kept, at_once, tell)
+    _piloted(made, kept, folder, codes, console)
+
+
+def pilot_on_cluster(
+    made: Plan,
+    folder: Path,
+    build: Path,
+    store: Path | None,
+    site: Site,
+    detach: bool,
+    console: Console,
+) -> None:
+    """Submit what is missing of the pilot of a plan to Slurm, and follow it.
+
+    Raises StagesFailed when some of it is not done.
+    """
+    sent = _through_slurm(made, folder, build, store, site, detach, console)
+    if sent is not None:
+        kept, codes = sent
+        _piloted(made, kept, folder, codes, console)
+
+
+def _piloted(
+    made: Plan, kept: Store, folder: Path, codes: Mapping[str, int | str], console: Console
+) -> None:
+    """Say what each pilot measured; raise StagesFailed when some are not done."""
     for key, stage in made.stages.items():
-        if stage.kind == "train" and (record := kept.record(key)) is not None:
-            took = record.result["pilot"]
-            console.print(
-                f"{stage.model}, {stage.task}: {took['step_seconds']:.3f} s a step, "
-                f"{took['tokens_per_second']:,.0f} tokens/s, MFU {record.result['mfu']:.0%}",
-                soft_wrap=True, markup=False, highlight=False,
-            )  # fmt: skip
-    lacking = [key for key, state in status(kept, made).items() if state != "done"]
-    if lacking:
+        if stage.kind != "train" or (record := kept.record(key)) is None:
+            continue
+        pace = calibration.read(record.result)
+        said = [
+            f"{stage.model}, {stage.task}: {pace.step_seconds:.3f} s a step, at most "
+            f"{pace.slowest:.3f} by its spread",
+            f"{pace.tokens / pace.step_seconds:,.0f} tokens/s",
+        ]
+        planned = made.execution.get("resources", {}).get(stage.model, {})
+        beside = calibration.compared(planned, [(pace, pace.steps)])
+        if "mfu" in beside:
+            said.append(calibration.reached(beside | {"assumed_mfu": planned["mfu"]}))
+        elif "peak_memory_gib" in beside:
+            said.append(f"peak {beside['peak_memory_gib']:.2f} GiB {beside['memory']}")
+        console.print(", ".join(said), soft_wrap=True, markup=False, highlight=False)
+    states = status(kept, made)
+    if any(state != "done" for state in states.values()):
         raise StagesFailed(
             "F001",
-            f"{len(lacking)} of {len(made.stages)} stages of the pilot are not done",
+            "of the pilot, " + failures(made, kept, states, codes),
             where=str(folder / "logs"),
             hint="read the log of its job, mend the cause, and run the same command again",
         )

@@ -27,6 +27,7 @@ from runtime.analysis.series import Series
 from runtime.collect import Records, collect
 from runtime.intake import intake
 from runtime.past import Past, shown
+from runtime.recorded import piloted
 from runtime.report.build import build_report, write_report
 from runtime.report.compared import build_comparison
 from runtime.report.evidence import Shown
@@ -66,6 +67,7 @@ def publish(
         intake=intake(plan, seen),
         pretrained=pretrained(plan, seen),
         costs=costs(plan, seen),
+        pilots=[{"model": model, **took} for model, took in piloted(seen, plan).items()],
         published=_shown(plan, beside, catalog),
         judged=judge_claims(scores, claims, plan.study["analysis"], known),
         probed=compared(plan, scores, seen),

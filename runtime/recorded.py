@@ -2,69 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from compiler.pilot import pilot_of, steps_of
+from compiler.calibration import Pace, read, takes
+from compiler.pilot import piloting
 from compiler.plan import Plan
 from runtime.store import Store
 
+if TYPE_CHECKING:
+    from runtime.collect import Records
 
-def recorded(store: Store, plan: Plan, states: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Return by model the device hours of all its trainings, as far as every kind was recorded.
+PILOTS = "train-pilot-*"
+"""What the keys of pilots begin with."""
 
-    A training counts as what those of the same task, phase and settings took on the mean, which are
-    in the store; a model of which one kind of training never ran is left out.
+
+def finished(store: Store, plan: Plan, states: Mapping[str, str]) -> dict[str, float]:
+    """Return by key the device seconds of each training of a kind that was finished.
+
+    A training counts as what those of the same model, task and settings took on the mean.
     """
     took: dict[tuple[str, str, str], list[float]] = {}
-    wanted: dict[str, list[tuple[str, str, str]]] = {}
+    kinds: dict[str, tuple[str, str, str]] = {}
     for key, stage in plan.stages.items():
-        if stage.kind != "train" or stage.model not in plan.execution.get("resources", {}):
+        if stage.kind != "train" or stage.probe:
             continue
-        if stage.probe:
-            continue
-        kind = (stage.model, stage.task, str(stage.identity.get("training")))
-        wanted.setdefault(stage.model, []).append(kind)
+        kinds[key] = (stage.model, stage.task, str(stage.identity.get("training")))
         if states.get(key) == "done" and (record := store.record(key)) is not None:
+            seconds = record.result.get("training_seconds")
+            if seconds is None:
+                continue  # made elsewhere, which tells no time
             processes = record.provenance.get("accelerator", {}).get("processes", 1)
-            seconds = float(record.result["training_seconds"]) * int(processes)
-            took.setdefault(kind, []).append(seconds)
-    found = {}
-    for model, kinds in wanted.items():
-        if all(kind in took for kind in kinds):
-            total = sum(sum(took[kind]) / len(took[kind]) for kind in kinds)
-            found[model] = {"device_hours": total / 3600, "source": "recorded"}
-    return found
+            took.setdefault(kinds[key], []).append(float(seconds) * int(processes))
+    return {key: sum(took[k]) / len(took[k]) for key, k in kinds.items() if k in took}
 
 
 def measured(store: Store, plan: Plan, states: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Return the device hours of each model's trainings as recorded; else as piloted, if so."""
-    return piloted(store, plan) | recorded(store, plan, states)
+    """Return what each model's trainings take by finished ones, else pilots, else assumed."""
+    return takes(plan, paces(store, plan), finished(store, plan, states))
 
 
-def piloted(store: Store, plan: Plan) -> dict[str, dict[str, Any]]:
-    """Return by model the device hours of all its trainings by the pace of their pilots.
+def piloted(store: Records, plan: Plan) -> dict[str, dict[str, Any]]:
+    """Return what each model's trainings take by their pilots, else assumed."""
+    return takes(plan, paces(store, plan))
 
-    A model is left out where one of its trainings has no pilot in the store, or no known steps.
-    """
-    if not any((store.root / "stages").glob("train-pilot-*")):
+
+def paces(store: Records, plan: Plan) -> dict[str, Pace]:
+    """Return the pace of each training that has a pilot in the store, by the training's key."""
+    if isinstance(store, Store) and not _any(store):
         return {}  # without asking for the pilot of every training of a large plan
-    pace: dict[str, float | None] = {}
-    total: dict[str, float] = {}
-    unknown = set()
-    for stage in plan.stages.values():
-        if stage.kind != "train" or stage.probe:
-            continue
-        pilot, steps = pilot_of(stage), steps_of(plan, stage)
-        if pilot not in pace:
-            record = store.record(pilot, "all")
-            pace[pilot] = None if record is None else record.result["pilot"]["device_seconds"]
-        if steps is None or pace[pilot] is None:
-            unknown.add(stage.model)
-        else:
-            total[stage.model] = total.get(stage.model, 0.0) + steps * float(pace[pilot] or 0.0)
-    return {
-        model: {"device_hours": seconds / 3600, "source": "piloted"}
-        for model, seconds in total.items()
-        if model not in unknown
-    }
+    known: dict[str, Pace | None] = {}
+    found = {}
+    for key, pilot in piloting(plan).items():
+        if pilot.key not in known:
+            record = store.record(pilot.key, "all")
+            known[pilot.key] = None if record is None else read(record.result)
+        if (pace := known[pilot.key]) is not None:
+            found[key] = pace
+    return found
+
+
+def pilots_of(store: Store, model: str, device: str) -> Iterator[tuple[Mapping[str, Any], Pace]]:
+    """Yield every pilot of a model on a device, with what it trained and how."""
+    if not _any(store):
+        return
+    for folder in sorted((store.root / "stages").glob(PILOTS)):
+        record = store.record(folder.name)
+        told = {} if record is None else record.result.get("pilot", {}).get("of", {})
+        if record is not None and (told.get("model"), told.get("device")) == (model, device):
+            yield told, read(record.result)
+
+
+def _any(store: Store) -> bool:
+    return any((store.root / "stages").glob(PILOTS))

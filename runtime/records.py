@@ -39,12 +39,13 @@ class Record:
     rows, mean, chance, languages}}}};
     ``train`` {steps, loss_first, loss_last, english_dev {metric, value, chance, n}, parameters
     {total, non_embedding, trained}, tokens_per_second}, and of a mix or replay english_dev.tasks
-    {name: {metric, value, chance, n}}, whose mean is its value, and sources {name: {head, steps,
-    examples, loss_first, loss_last, languages}}; ``evaluate`` and ``retrieve`` {metric, value, n,
-    scores {name: value}}. What came from the hub is named by its commit: source_commit,
-    tokenizer_commit, checkpoint_commit. ``outputs`` has {bytes, sha256} of each file by its name.
-    ``provenance`` has software, machine, git, accelerator and peak_memory_bytes; of what was made
-    elsewhere, ``adopted`` {source, sha256, note, when} instead.
+    {name: {metric, value, chance, n}}, whose mean is its value, of a pilot pilot {step_seconds,
+    device_seconds, steps, pieces, standard_error, memory_bytes, memory, of}, and sources {name:
+    {head, steps, examples, loss_first, loss_last, languages}}; ``evaluate`` and ``retrieve``
+    {metric, value, n, scores {name: value}}. What came from the hub is named by its commit:
+    source_commit, tokenizer_commit, checkpoint_commit. ``outputs`` has {bytes, sha256} of each file
+    by its name. ``provenance`` has software, machine, git, accelerator and peak_memory_bytes; of
+    what was made elsewhere, ``adopted`` {source, sha256, note, when} instead.
     """
 
     stage: str

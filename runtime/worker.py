@@ -228,7 +228,8 @@ class Worker:
                 lease.tell(**progress)
                 log(progress)
 
-            with interruptible(), leave.keeping(stage.kind == "train"), self.joined(stage, part):
+            kept = stage.kind == "train" and not stage.identity.get("pilot")
+            with interruptible(), leave.keeping(kept), self.joined(stage, part):
                 result = self.module(stage).run(self.session, stage, part, folder, tell)
             if result.get("english_dev"):
                 log({"step": result["steps"], "english_dev": result["english_dev"]["value"]})

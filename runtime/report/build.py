@@ -56,6 +56,7 @@ def build_report(
     intake: Sequence[Mapping[str, Any]] = (),
     pretrained: Sequence[pretraining.Row] = (),
     costs: Sequence[Mapping[str, Any]] = (),
+    pilots: Sequence[Mapping[str, Any]] = (),
     published: Sequence[evidence.Shown] = (),
     judged: Sequence[Judgement] = (),
     probed: probe.Compared | None = None,
@@ -66,13 +67,14 @@ def build_report(
 
     ``intake`` says what was done to the data, see ``runtime.intake``; ``pretrained`` is what
     `pretraining.pretrained` collects: nothing of a study of checkpoints; ``costs`` has the hours of
-    each model and arm, where they were recorded; ``published`` are the series of published scores,
+    each model and arm, where they were recorded, ``pilots`` what those of each model measured, see
+    ``compiler.calibration.takes``; ``published`` are the series of published scores,
     ``judged`` the study's claims, ``probed`` its sharding probe, if it has one; ``alone`` says that
     the report is about the first series; ``as_of`` is the moment after which no record counts.
     """
     names = views.names(plan)
     pictures = _figures(findings, names)
-    context = _context(plan, findings, provenance, title, costs) | {
+    context = _context(plan, findings, provenance, title, costs, pilots) | {
         "data": custody.data_table(intake, names),
         "pretraining": pretraining.pretraining_table(pretrained, names),
         "pretraining_note": pretraining.NOTE,
@@ -91,6 +93,7 @@ def build_report(
         }
     body = _json(plan, findings, provenance, title) | {
         "costs": plain(costs),
+        "pilots": plain(pilots),
         "evidence": plain(evidence.plain(published)),
         "claims": plain(claims.plain(judged)),
         "pretraining": plain(pretrained),
@@ -209,6 +212,7 @@ def _context(
     provenance: Mapping[str, Any],
     title: str,
     costs: Sequence[Mapping[str, Any]],
+    pilots: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     names = views.names(plan)
     return {
@@ -217,7 +221,7 @@ def _context(
             "comparisons": sections.comparisons_section(findings, names),
             "collapses": sections.collapse_section(findings, names),
             "design": sections.design_section(findings, names),
-            "cost": sections.cost_section(findings, names, costs),
+            "cost": sections.cost_section(findings, names, costs, pilots),
         },
         "title": title,
         "question": str(plan.study.get("question", "")),

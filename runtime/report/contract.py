@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from compiler.calibration import MAYBE, TAKEN
 from runtime.analysis.estimate import Estimate
 
 SCHEMA = "stiltscale/report/1"
@@ -26,7 +27,7 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "required": [
             "schema", "title", "study", "headline", "estimates", "counts", "sizes", "provenance",
-            "costs", "pretraining", "data", "caveats", "evidence", "claims",
+            "costs", "pilots", "pretraining", "data", "caveats", "evidence", "claims",
         ],
         "properties": {
             "schema": {"const": SCHEMA},
@@ -51,6 +52,7 @@ def schema() -> dict[str, Any]:
             "sizes": {"type": "array", "items": texts},
             "provenance": texts,
             "costs": {"type": "array", "items": texts},
+            "pilots": {"type": "array", "items": _pilot()},
             "pretraining": {"type": "array", "items": texts},
             "data": {
                 "type": "object",
@@ -68,6 +70,22 @@ def schema() -> dict[str, Any]:
         },
         "$defs": {"estimate": estimate},
     }  # fmt: skip
+
+
+def _pilot() -> dict[str, Any]:
+    """Describe what the pilots of a model measured: what `compiler.calibration.takes` returns."""
+    number = {"type": "number", "minimum": 0}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["model", *TAKEN],
+        "properties": {
+            "model": {"type": "string"},
+            "source": {"enum": ["recorded", "piloted", "partly"]},
+            "memory": {"enum": ["allocated", "resident"]},
+            **{name: number for name in (*TAKEN, *MAYBE) if name not in ("source", "memory")},
+        },
+    }
 
 
 def _claim() -> dict[str, Any]:

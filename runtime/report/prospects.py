@@ -112,5 +112,30 @@ def cost_table(findings: Findings, names: Names, costs: Sequence[Mapping[str, An
                  tuple(rows), stubs=2)  # fmt: skip
 
 
+def pilot_table(names: Names, pilots: Sequence[Mapping[str, Any]]) -> Table:
+    """Rate and memory of each size as its pilots measured them, beside what was assumed."""
+    rows = tuple(
+        (
+            Cell(parameters(names.sizes[model]), title=names.models[model]),
+            Cell(f"{row['device_hours']:.3g}", numeric=True),
+            Cell(f"{row['measured_share']:.0%}", numeric=True),
+            Cell(f"{row['steps']:,}", numeric=True),
+            *(
+                Cell("" if row.get(name) is None else f"{row[name]:.2g}", numeric=True)
+                for name in ("mfu", "assumed_mfu")
+            ),
+            *(_plain(row.get(name)) for name in ("peak_memory_gib", "traced_memory_gib")),
+        )
+        for row in pilots
+        if (model := str(row["model"])) in names.sizes
+    )
+    head = (
+        "Size", "Device hours of the plan", "of which measured", "Steps timed", "MFU",
+        "MFU assumed", "Peak GiB", "Peak GiB traced",
+    )  # fmt: skip
+    title = "Pace of training by the pilots, against what was assumed of the device"
+    return Table(title, head, rows)
+
+
 def _plain(value: float | None) -> Cell:
     return Cell("" if value is None else f"{value:.2f}", numeric=True)

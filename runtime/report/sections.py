@@ -101,15 +101,23 @@ def design_section(findings: Findings, names: Names) -> Section:
     )
 
 
-def cost_section(findings: Findings, names: Names, costs: Sequence[Mapping[str, Any]]) -> Section:
-    """What the intermediate training cost, against what it gained."""
+def cost_section(
+    findings: Findings,
+    names: Names,
+    costs: Sequence[Mapping[str, Any]],
+    pilots: Sequence[Mapping[str, Any]] = (),
+) -> Section:
+    """What the intermediate training cost, against what it gained, and what pilots foretold."""
     return _section(
         "cost",
         "Cost",
         "Hours of training and scoring as recorded by the stages, on the machines named under "
         "provenance; a stage that several runs share counts once in an arm. The hours of an "
         "intermediate are those of its own training alone.",
-        (prospects.cost_table(findings, names, costs),),
+        (
+            prospects.cost_table(findings, names, costs),
+            *([prospects.pilot_table(names, pilots)] if pilots else []),
+        ),
         empty="No stage of this study has recorded its time.",
     )
 

@@ -19,8 +19,8 @@ from torch import nn
 
 from compiler.identity import digest
 from compiler.plan import Stage, language_of
-from compiler.training import Training
-from runtime import adapters
+from compiler.training import SHAPE, Training
+from runtime import adapters, memory
 from runtime.batches import Examples, Source
 from runtime.checkpoint import MINUTES, Checkpoints
 from runtime.invalid import DataInvalid
@@ -61,6 +61,8 @@ def run(
     tasks = [session.task(one) for one in each]
     # A sharding probe draws what its twin draws, so that only the way of training differs.
     stream = int(digest(stage.probe.get("of", stage.key))[:12], 16) % 2**31
+    pace = Pace() if identity.get("pilot") else None
+    counted = pace is not None and memory.begin(session.accelerator.device)
     apart = parted(session.plan, stage)
     backbone, carried = session.grown(stage, stage.inputs.get("start"), apart)
     torch.manual_seed(stream)
@@ -81,7 +83,6 @@ def run(
     training = {**identity["training"], **execution.get("trainings", {}).get(stage.key, {})}
     mixture = mixed(stage, sources, training, stream)
     scoring = int(execution["evaluation_batch"])
-    pace = Pace() if identity.get("pilot") else None
     result = train(
         model,
         sources,
@@ -107,7 +108,9 @@ def run(
     session.accelerator.free_memory()
     if pace is not None:  # it is there for its time, and leaves no weights
         processes = session.accelerator.num_processes
-        return result | {"pilot": pace.result(result["tokens_per_second"], processes)}
+        told = pace.result(result["tokens_per_second"], processes)
+        peak = memory.peak(session.accelerator) if counted else {}
+        return result | {"pilot": {**told, **peak, "of": measured_of(session, stage)}}
     # What an earlier phase changed stays changed, also where this phase has it frozen.
     changed = carried | set(trained_state(model))
     left = {name: value for name, value in model.state_dict().items() if name in changed}
@@ -121,6 +124,16 @@ def run(
         labels = found if "mix" in identity else tasks[0]["labels"]
         (folder / LABELS).write_text(json.dumps(labels), encoding="utf-8")
     return result | session.origin(stage)
+
+
+def measured_of(session: Session, stage: Stage) -> dict[str, Any]:
+    """Return what a pilot has trained, and how: what others ask for who look for its pace."""
+    training = Training.model_validate(stage.identity["training"])
+    shape = training.model_dump(include=set(SHAPE), exclude_none=True)
+    tuning = session.model(stage).get("tuning", "full")
+    tasks = [one.task for one in singles(stage)]
+    known = {"model": stage.model, "tasks": tasks, "tuning": tuning, "training": shape}
+    return known | dict(stage.identity["pilot"])
 
 
 def singles(stage: Stage) -> list[Stage]:

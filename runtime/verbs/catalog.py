@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from runtime.terminal import CatalogAt, TableOrJson, show, whole_lines
+from runtime.terminal import Build, CatalogAt, StoreAt, TableOrJson, show, whole_lines
 
 
 def tasks(catalog: CatalogAt = None, form: TableOrJson = "table") -> int:
@@ -64,13 +64,20 @@ def fit(
         Literal["full", "lora", "qlora"] | None, typer.Option(help="Default: all of them.")
     ] = None,
     catalog: CatalogAt = None,
+    build: Build = Path("build"),
+    store: StoreAt = None,
     form: TableOrJson = "table",
 ) -> int:
-    """Say in which ways a model fits a device, with memory, hours and energy of one training."""
+    """Say in which ways a model fits a device, with memory, hours and energy of one training.
+
+    Hours are measured where the store has a pilot of the same model, training and way.
+    """
     from compiler import answer
     from compiler import resources as numbers
     from compiler.strategy import Machine
     from compiler.training import TrainingChange
+    from runtime.recorded import pilots_of
+    from runtime.store import Store
 
     known = _catalog(catalog)
     family, found = answer.model_of(known, model)
@@ -84,8 +91,9 @@ def fit(
     work = answer.work_of(known, found, traced, task, recipe, phase, change)
     tunings = answer.TUNINGS if tuning is None else (tuning,)
     question = answer.Question(found, machine, work, tunings)
-    rows = answer.rows(question, traced)
-    show(answer.view(question, traced), rows if form == "json" else None)
+    pilots = list(pilots_of(Store(store or build / "store"), found.name, device))
+    rows = answer.rows(question, traced, pilots)
+    show(answer.view(question, traced, pilots), rows if form == "json" else None)
     return 0 if any(row["fits"] for row in rows) else 1
 
 

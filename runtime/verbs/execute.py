@@ -11,20 +11,29 @@ from runtime.terminal import Build, ClusterAt, StoreAt, Study, screen
 
 
 def compile_(
-    study: Study, build: Build = Path("build"), store: StoreAt = None, cluster: ClusterAt = None
+    study: Study,
+    build: Build = Path("build"),
+    store: StoreAt = None,
+    cluster: ClusterAt = None,
+    pilot: Annotated[
+        bool, typer.Option("--pilot", help="Those of the study's pilot, in its own folder.")
+    ] = False,
 ) -> int:
     """Write plan.json, the launch scripts and their Accelerate configurations."""
+    from compiler.pilot import pilots
     from compiler.render import alone
     from runtime import conduct, launches
 
     made = conduct.expanded(study)
+    made = pilots(made) if pilot else conduct.calibrated(made, build, store)
+    verb = "pilot" if pilot else "run"
     folder = conduct.output_folder(made, build, store)
     with alone(folder):
         conduct.write_output(made, folder, build, store, conduct.site_of(made, cluster))
         launches.verify(made, folder)
     screen().print(
         f"{len(made.stages)} stages in {len(made.jobs)} jobs: {folder / 'plan.json'}\n"
-        f"run them with `stiltscale run {study}`, or by hand: bash {folder}/launch/<job>.sh;\n"
+        f"run them with `stiltscale {verb} {study}`, or by hand: bash {folder}/launch/<job>.sh;\n"
         f"on Slurm with `--engine slurm`, or by hand: bash {folder}/submit.sh",
         soft_wrap=True,
         markup=False,
@@ -62,10 +71,7 @@ def run(
     for number in STOPPING:  # jobs are asked to stop as by Ctrl-C
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
-    if engine == "local" and (cluster or dry_run or detach):
-        raise typer.BadParameter("--cluster, --dry-run and --detach go with --engine slurm")
-    if engine == "slurm" and parallel:
-        raise typer.BadParameter("--parallel is for this machine; a cluster's file has `at_once`")
+    _fitting(engine, parallel, cluster or dry_run or detach)
     made = conduct.expanded(study)
     if not dry_run:
         refuse_unknown(made, engine)
@@ -74,16 +80,13 @@ def run(
         if engine == "slurm":
             site = conduct.site_of(made, cluster)
             if dry_run:
-                conduct.rehearse(made, folder, build, store, site, screen())
+                limited = conduct.calibrated(made, build, store)
+                conduct.rehearse(limited, folder, build, store, site, screen())
                 return 0
             try:
                 conduct.on_cluster(made, folder, study, build, store, site, detach, screen())
             except KeyboardInterrupt:
-                screen(stderr=True).print(
-                    "Slurm goes on with the jobs. Run the same command to follow them; "
-                    "`stiltscale cancel` ends them."
-                )
-                return 130
+                return _left()
             return 0
         conduct.conduct(made, folder, study, build, store, parallel, screen())
     return 0
@@ -96,6 +99,16 @@ def pilot(
     parallel: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time; default: the study's.")
     ] = None,
+    engine: Annotated[
+        Literal["local", "slurm"], typer.Option(help="This machine, or a cluster's queue.")
+    ] = "local",
+    cluster: ClusterAt = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only ask Slurm whether it would take every script.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Submit to Slurm, and do not wait.")
+    ] = False,
 ) -> int:
     """Train each kind of training of each size for some steps, so that plans know their pace."""
     from compiler.pilot import pilots
@@ -103,20 +116,51 @@ def pilot(
     from runtime import conduct
     from runtime.abilities import refuse_unknown
 
+    _fitting(engine, parallel, cluster or dry_run or detach)
     made = pilots(conduct.expanded(study))
-    refuse_unknown(made)
+    if not dry_run:
+        refuse_unknown(made, engine)
     folder = conduct.output_folder(made, build, store)
     with alone(folder):
-        conduct.pilot(made, folder, build, store, parallel, screen())
+        if engine == "local":
+            conduct.pilot(made, folder, build, store, parallel, screen())
+            return 0
+        site = conduct.site_of(made, cluster)
+        if dry_run:
+            conduct.rehearse(made, folder, build, store, site, screen())
+            return 0
+        try:
+            conduct.pilot_on_cluster(made, folder, build, store, site, detach, screen())
+        except KeyboardInterrupt:
+            return _left()
     return 0
+
+
+def _fitting(engine: str, parallel: int | None, of_slurm: object) -> None:
+    """Refuse options that are for the other engine."""
+    if engine == "local" and of_slurm:
+        raise typer.BadParameter("--cluster, --dry-run and --detach go with --engine slurm")
+    if engine == "slurm" and parallel:
+        raise typer.BadParameter("--parallel is for this machine; a cluster's file has `at_once`")
+
+
+def _left() -> int:
+    """Say that the jobs go on, whoever followed them."""
+    screen(stderr=True).print(
+        "Slurm goes on with the jobs. Run the same command to follow them; "
+        "`stiltscale cancel` ends them."
+    )
+    return 130
 
 
 def cancel(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
     """End a study's jobs on Slurm; what is finished is kept, and trainings save themselves."""
+    from compiler.pilot import pilots
     from runtime import cluster, conduct
     from runtime.store import Store
 
     made = conduct.plan_to_report(study, build)
-    ended = cluster.cancel(made, Store((store or build / "store").resolve()))
+    kept = Store((store or build / "store").resolve())
+    ended = cluster.cancel(made, kept) + cluster.cancel(pilots(made), kept)
     typer.echo(f"{ended} jobs cancelled")
     return 0

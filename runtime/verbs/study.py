@@ -87,7 +87,7 @@ def plan(
             outlook = conduct.outlook(made, study, takes=takes)
             screen().print(plan_view(made, found, outlook, takes))
     elif form == "json":
-        write([made.to_json()])
+        write([conduct.calibrated(made, build, store).to_json()])
     else:
         write([formats.mermaid(made) if form == "mermaid" else formats.dot(made)])
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from e2e.test_study import plan_of
 from tiny import write_study
 from typer.testing import CliRunner
 
-from compiler.pilot import STEPS, pilot_of, pilots, steps_of
+from compiler.pilot import STEPS, piloting, pilots, steps_of
 from compiler.plan import Plan
 from runtime.cli import app
 from runtime.recorded import measured, piloted
@@ -30,7 +32,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan, Store, s
 def test_every_kind_of_training_has_a_pace(done: tuple[Path, Plan, Store, str]) -> None:
     _, plan, store, said = done
     trained = [stage for stage in plan.stages.values() if stage.kind == "train"]
-    keys = {pilot_of(stage) for stage in trained}
+    keys = {pilot.key for pilot in piloting(plan).values()}
     assert len(keys) < len(trained)  # seeds, and arms before one target, share theirs
     for key in keys:
         record = store.record(key)
@@ -40,6 +42,11 @@ def test_every_kind_of_training_has_a_pace(done: tuple[Path, Plan, Store, str]) 
         assert record.result["pilot"]["step_seconds"] > 0
         assert record.outputs == {}  # no weights
         assert record.provenance["peak_memory_bytes"] > 0
+        told, peak = record.result["pilot"], record.provenance["peak_memory_bytes"]
+        assert told["memory_bytes"] == pytest.approx(peak, rel=0.1)
+        assert told["memory"] == "resident"
+        assert told["of"]["training"]["batch"] == 8
+        assert (told["of"]["device"], told["of"]["strategy"]) == ("cpu", "one device")
     assert all(model in said for model in plan.models)
     assert "s a step" in said
 
@@ -48,7 +55,7 @@ def test_the_study_is_as_undone_as_before(done: tuple[Path, Plan, Store, str]) -
     _, plan, store, _ = done
     for key, state in status(store, plan).items():
         assert state != "done" or plan.stages[key].kind == "prepare"
-    assert not {pilot_of(x) for x in plan.stages.values() if x.kind == "train"} & set(plan.stages)
+    assert not {pilot.key for pilot in piloting(plan).values()} & set(plan.stages)
 
 
 def test_hours_come_from_the_pace_until_they_are_recorded(
@@ -61,14 +68,21 @@ def test_hours_come_from_the_pace_until_they_are_recorded(
     trained = [s for s in plan.stages.values() if s.kind == "train" and s.model == name]
     seconds = 0.0
     for stage in trained:
-        record, steps = store.record(pilot_of(stage)), steps_of(plan, stage)
+        record, steps = store.record(piloting(plan)[stage.key].key), steps_of(plan, stage)
         assert record is not None
         assert steps is not None
         seconds += steps * record.result["pilot"]["device_seconds"]
     assert found[name]["device_hours"] == pytest.approx(seconds / 3600)
     assert measured(store, plan, states(store, plan)[0])[name]["source"] == "piloted"
-    told = CliRunner().invoke(app, ["plan", str(study), "--store", str(store.root)])
+    told = CliRunner(env={"COLUMNS": "200"}).invoke(
+        app, ["plan", str(study), "--store", str(store.root)]
+    )
     assert told.exit_code == 0
+    assert re.search(rf"{name}: [\d.]+ device hours, measured by pilot, \d+ steps", told.output)
+    body = CliRunner().invoke(
+        app, ["plan", str(study), "--store", str(store.root), "--format", "json"]
+    )
+    assert json.loads(body.output)["execution"]["measured"][name] == found[name]
 
 
 def test_a_pilot_of_what_was_measured_runs_nothing(done: tuple[Path, Plan, Store, str]) -> None:
@@ -85,7 +99,7 @@ def test_gc_keeps_what_a_pilot_measured(
     done: tuple[Path, Plan, Store, str], tmp_path: Path
 ) -> None:
     _, plan, store, _ = done
-    pilot = next(pilot_of(x) for x in plan.stages.values() if x.kind == "train")
+    pilot = next(iter(piloting(plan).values())).key
     words = ["store", "gc", "--build", str(tmp_path), "--store", str(store.root), "--yes"]
     ended = CliRunner().invoke(app, words)
     assert ended.exit_code == 0, ended.output

@@ -56,7 +56,7 @@ def scripts(plan: Plan) -> dict[str, str]:
 @pytest.mark.parametrize("section", [f.name for f in fields(Plan) if f.name not in ("jobs",)])
 def test_no_text_of_a_plan_reaches_a_script(section: str, fixed_catalog: Path) -> None:
     hardware = {"device": "cuda", "devices_per_node": 2, "slurm": {"partition": "long"}}
-    plan = plan_of(SMALL, hardware=hardware, sharding_probe=True, question="what?")
+    plan = plan_of(SMALL, hardware=hardware, sharding_probe={"devices": 2}, question="what?")
     body = json.loads(plan.to_json())
     before = body[section]
     keep = names_of(plan) | {"long", "cuda", "fsdp2", body["schema"]}
@@ -107,7 +107,7 @@ def test_a_plan_with_a_name_of_another_form_is_not_rendered(
         {"seeds": ["T"]},
         {"recipe": "T"},
         {"hardware": {"device": "T"}},
-        {"sharding_probe": "T"},
+        {"sharding_probe": {"model": "T"}},
         {"tracking": ["T"]},
         {"catalog": "T"},
         {"extends": "T"},
