@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check golden fuzz bench docs clean
+.PHONY: help setup demo test test-slow test-long check golden fuzz bench docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ test: $(INSTALLED) ## run the tests, but for the slow ones
 
 test-slow: $(INSTALLED) ## run the slow tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow
+
+test-long: $(INSTALLED) ## run the tests that take many minutes, which CI leaves out
+	$(BIN)/python -m pytest -m long
 
 check: $(INSTALLED) ## lint, types, import rules
 	$(BIN)/ruff check .

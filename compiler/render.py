@@ -94,6 +94,8 @@ def _slurm(plan: Plan, site: Site, environment: jinja2.Environment) -> dict[str,
             cpus=per_process and per_process * array.shape.per_node,
             options=[*((k, v) for k, v in named.items() if v), *site.options.items()],
             exported=exported.items(),
+            # Told at its start, a job would come and go without a step.
+            notice=min(site.notice_seconds, array.shape.minutes * 60 // 2),
         )
     files["submit.sh"] = environment.get_template("submit.sh.j2").render(
         study=plan.name,

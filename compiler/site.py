@@ -76,7 +76,10 @@ class Site(Frozen):
         None, gt=0, description="Longest time limit that the cluster takes; jobs go on by requeue."
     )
     notice_seconds: int = Field(
-        300, ge=10, le=3600, description="Time before the limit at which a job saves and requeues."
+        300,
+        ge=10,
+        le=3600,
+        description="Time before the limit at which a job saves and requeues; at most half of it.",
     )
     requeues: int = Field(
         50, ge=0, le=1000, description="How often a job that reaches its limit may go on."

@@ -131,12 +131,8 @@ def _through_slurm(
 
     None when it is not followed.
     """
-    write_output(made, folder, build, store, site)
+    kept = _opened(made, folder, build, store, site)
     launches.verify(made, folder)
-    kept = Store((store or build / "store").resolve())
-    kept.prepare()
-    sweep(kept)
-    disposal.remember(kept, made, folder)
     if not scheduler.unfinished(made, kept):
         console.print(f"{made.name}: all {len(made.stages)} stages are done, nothing to run")
         return kept, {}
@@ -205,9 +201,11 @@ def conduct(
     _finish(made, kept, folder, study, codes, console, chosen.stages)
 
 
-def _opened(made: Plan, folder: Path, build: Path, store: Path | None) -> Store:
+def _opened(
+    made: Plan, folder: Path, build: Path, store: Path | None, site: Site | None = None
+) -> Store:
     """Write what a plan is run from; return the store, tidied up, which now knows the study."""
-    write_output(made, folder, build, store)
+    write_output(made, folder, build, store, site)
     kept = Store((store or build / "store").resolve())
     kept.prepare()
     sweep(kept)

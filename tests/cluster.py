@@ -19,6 +19,7 @@ CONFIGURATION = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={port}
+FirstJobId={port}
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.sock
@@ -48,6 +49,24 @@ SlurmdLogFile={folder}/log/slurmd.%n.log
 NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{last}] \
 CPUs=64 RealMemory=500000 Gres=gpu:8 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+{more}
+"""
+
+PREEMPTING = """\
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+OverTimeLimit=0
+PartitionName=graceful Nodes=ALL PriorityTier=1 GraceTime=120 MaxTime=INFINITE State=UP
+PartitionName=graceless Nodes=ALL PriorityTier=1 GraceTime=0 MaxTime=INFINITE State=UP
+PartitionName=urgent Nodes=ALL PriorityTier=9 PreemptMode=OFF MaxTime=INFINITE State=UP
+"""
+"""Partitions more: a job of the last takes the machines of those of the others."""
+
+PORTS = range(10_000, 20_000, 50)
+"""First ports of the clusters' blocks; below those where jobs meet, and those of outgoing calls.
+
+Where the machines of a job meet follows from its id (20,000 + id % 12,000): ids begin at the port,
+so that jobs of two clusters do not meet each other.
 """
 
 
@@ -64,11 +83,44 @@ def _path() -> str:
 
 
 @contextlib.contextmanager
-def slurm(folder: Path, nodes: int = 4, killing: int = 10) -> Iterator[dict[str, str]]:
+def ports(count: int) -> Iterator[int]:
+    """Yield the first of so many free ports, which no other cluster of these tests is given.
+
+    The port before them is bound as long as they are held: it keeps others from this block.
+    """
+    for block in random.SystemRandom().sample(PORTS, len(PORTS)):
+        mark = socket.socket()
+        try:
+            mark.bind(("127.0.0.1", block))
+            for port in range(block + 1, block + 1 + count):
+                with socket.socket() as free:
+                    free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    free.bind(("", port))
+        except OSError:
+            mark.close()
+            continue
+        with mark:
+            yield block + 1
+        return
+    raise AssertionError("this machine has no free ports")
+
+
+@contextlib.contextmanager
+def slurm(
+    folder: Path, nodes: int = 4, killing: int = 10, more: str = ""
+) -> Iterator[dict[str, str]]:
     """Start a Slurm of so many machines, each with 8 pretend GPUs; yield its environment.
 
-    More runs at a time than this machine has cores: tests limit their arrays.
+    More runs at a time than this machine has cores: tests limit their arrays. Several may run
+    beside each other. ``more`` are further lines of its configuration.
     """
+    with ports(1 + nodes) as port:
+        yield from _slurm(folder, nodes, killing, more, port)
+
+
+def _slurm(
+    folder: Path, nodes: int, killing: int, more: str, port: int
+) -> Iterator[dict[str, str]]:
     for name in ("state", "spool", "log", "run", *(f"spool/n{n}" for n in range(1, nodes + 1))):
         (folder / name).mkdir(parents=True)
     folder.chmod(0o755)
@@ -78,10 +130,9 @@ def slurm(folder: Path, nodes: int = 4, killing: int = 10) -> Iterator[dict[str,
     for number in range(8):
         (folder / f"gpu{number}").touch()
     (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-7]\n")
-    port = 20000 + random.SystemRandom().randrange(9000)
     configuration = CONFIGURATION.format(
         folder=folder, host=socket.gethostname().split(".")[0], nodes=nodes, port=port,
-        first=port + 1, last=port + nodes, killing=killing,
+        first=port + 1, last=port + nodes, killing=killing, more=more,
     )  # fmt: skip
     (folder / "slurm.conf").write_text(configuration)
     environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": _path()}
@@ -113,6 +164,13 @@ def slurm(folder: Path, nodes: int = 4, killing: int = 10) -> Iterator[dict[str,
         for path in sorted((folder / "run").glob("*.pid")):
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int(path.read_text()), signal.SIGTERM)
+
+
+def reconfigure(more: str) -> None:
+    """Add a line to the configuration of the cluster that this process speaks to."""
+    path = Path(os.environ["SLURM_CONF"])
+    path.write_text(f"{more}\n{path.read_text()}")
+    subprocess.run(["scontrol", "reconfigure"], check=True, capture_output=True, timeout=60)
 
 
 def _states(environment: dict[str, str]) -> set[str]:

@@ -67,7 +67,9 @@ def call(*words: str, okay: bool = True) -> str:
 class Running:
     """A plan, or some of its jobs, compiled in a folder, and the queue's view of it."""
 
-    def __init__(self, plan: Plan, folder: Path, jobs: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, plan: Plan, folder: Path, jobs: tuple[str, ...] = (), site: Site = SITE
+    ) -> None:
         chosen = tuple(job for job in plan.jobs if not jobs or job.name in jobs)
         names = {job.name for job in chosen}
         self.plan = replace(
@@ -77,15 +79,16 @@ class Running:
             ),
         )
         self.build, self.folder = folder / "build", folder / "build" / plan.name
+        self.site = site
         self.store = Store(self.build / "store")
-        conduct.write_output(self.plan, self.folder, self.build, None, SITE)
+        conduct.write_output(self.plan, self.folder, self.build, None, site)
         self.store.prepare()
 
     def submit(self) -> tuple[int, int, int]:
-        return cluster.submit(self.plan, self.folder, self.store, SITE)
+        return cluster.submit(self.plan, self.folder, self.store, self.site)
 
     def follow(self) -> dict[str, str]:
-        return cluster.follow(self.plan, self.store, SITE, lambda progress: None)
+        return cluster.follow(self.plan, self.store, self.site, lambda progress: None)
 
     def id(self, job: str) -> str:
         return load(self.store, self.plan.name).jobs[job].id
@@ -215,7 +218,7 @@ def test_two_machines_train_together(tmp_path: Path) -> None:
     assert "2 machines for a job without `--engine slurm`" in done.stderr
 
 
-def training(folder: Path) -> tuple[Running, str, str]:
+def training(folder: Path, site: Site = SITE) -> tuple[Running, str, str]:
     """Return a study with one training of some seconds, its job and its key."""
     folder.mkdir()
     hard = {"dropout": 0.3, "steps": 400, "evaluate_every": 50, "learning_rate": 1e-3}
@@ -224,7 +227,7 @@ def training(folder: Path) -> tuple[Running, str, str]:
         recipe={"name": "tiny", "defaults": hard},
     )  # fmt: skip
     job = "tiny_1-none-tags-s1"
-    study = Running(plan_of(path), folder, ("prepare-tiny", job))
+    study = Running(plan_of(path), folder, ("prepare-tiny", job), site)
     (key,) = (k for k in study.plan.jobs[1].stages if k.startswith("train"))
     return study, job, key
 
@@ -342,7 +345,7 @@ def test_thousands_of_stages_are_a_few_submissions(tmp_path: Path) -> None:
     assert {row["word"] + row["number"] for row in ended} == {"ended0"}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "specs/studies").glob("[!p]*.yaml")), ids=str)
+@pytest.mark.parametrize("path", sorted((ROOT / "specs/studies").glob("*.yaml")), ids=str)
 def test_slurm_accepts_every_script_that_we_ship(path: Path, tmp_path: Path) -> None:
     plan = expand(check(path, installed=False))
     study = Running(plan, tmp_path)
@@ -351,6 +354,9 @@ def test_slurm_accepts_every_script_that_we_ship(path: Path, tmp_path: Path) -> 
     found = cluster.rehearse(plan, study.folder, site)
     assert sum(len(array.jobs) for array, _, _ in found) == len(plan.jobs)
     assert [refusal for _, refusal, _ in found if refusal] == []
+    on_gpus = {array.shape.device == "gpu" for array, _, _ in found}
+    asked = {"--gpus-per-node=" in batch.read_text() for batch in study.folder.glob("slurm/*")}
+    assert asked == on_gpus == ({plan.execution["device"] == "cuda"} if plan.jobs else set())
 
 
 def test_what_is_impossible_is_refused_with_slurms_words_and_ours(tmp_path: Path) -> None:
@@ -366,4 +372,9 @@ def test_what_is_impossible_is_refused_with_slurms_words_and_ours(tmp_path: Path
     assert "9 machines, where a partition has 8" in said
     assert "Slurm says: " in said
     assert "Requested node configuration is not available" in said or "unavailable" in said
+    done = line(path, "run", "--engine", "slurm", "--dry-run")
+    assert done.returncode == 2
+    assert "E053" in done.stderr
+    assert "16 GPUs on a machine, where the largest has 8" in done.stderr
+    assert "Slurm says: " in done.stderr
     assert not call("squeue", "-h", "-n", "tiny.1-tiny_1-s1-9x16gpu").strip()

@@ -385,6 +385,14 @@ def test_settings_reach_the_batch_file(tmp_path: Path, fixed_catalog: Path) -> N
     assert "%3" in files["submit.sh"]
 
 
+def test_a_short_job_is_not_told_to_leave_when_it_begins(fixed_catalog: Path) -> None:
+    files = render(plan_of(SMALL), Site.model_validate({"minutes": 60, "most_minutes": 5}))
+    batches = [text for name, text in files.items() if name.endswith(".sbatch")]
+    assert batches
+    for text in batches:
+        assert "\n#SBATCH --time=5\n#SBATCH --signal=B:USR1@150\n" in text
+
+
 def test_pyxis_is_given_the_image_and_the_folders(tmp_path: Path, fixed_catalog: Path) -> None:
     box = {"image": "registry#name:tag", "by": "pyxis", "mounts": ("/data:/data",)}
     site = Site.model_validate({"container": box})
