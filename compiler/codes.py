@@ -64,7 +64,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "C213": ("warning", "The sizes are tuned differently."),
     "C214": ("note", "An acknowledged warning did not occur."),
     "C215": ("warning", "The study, or what it takes from the catalogs, is not as it was locked."),
-    "C216": ("warning", "The analysis plan is not as it was locked."),
+    "C216": ("warning", "The analysis plan, or a claim, is not as it was locked."),
     "C217": ("warning", "The sizes are trained by different settings."),
     "C218": ("note", "The models are of several families."),
     "C219": ("note", "Languages are scored that a family was not pretrained on."),

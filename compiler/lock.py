@@ -50,6 +50,9 @@ class Lock(Frozen):
     study_digest: str = Field(description="Of the study and what it takes from the catalogs.")
     analysis: dict[str, Any] = Field(description="The analysis plan as it was frozen.")
     analysis_digest: str = Field(description="Of the analysis plan.")
+    claims: dict[str, str] | None = Field(
+        None, description="Digest of every published claim to judge; locks of old have none."
+    )
     models: dict[str, str] = Field({}, description="Commit by hub model, or model@revision.")
     datasets: dict[str, str] = Field({}, description="Commit by hub dataset, or dataset@revision.")
     files: dict[str, str] = Field({}, description="Digest of every local data file that is there.")
@@ -139,6 +142,14 @@ def compare(lock: Lock, resolved: Resolved, say: Say) -> None:
             "the report lists it as a deviation",
             ("analysis",),
         )
+    claims = [name for name, _, _ in _claim_changes(lock, resolved)]
+    if claims:
+        say(
+            "C216",
+            f"a published claim is not as it was locked: {', '.join(claims)}",
+            "the report lists it as a deviation",
+            ("claims",),
+        )
 
 
 def deviations(lock: Lock, resolved: Resolved) -> tuple[dict[str, str], ...]:
@@ -146,6 +157,10 @@ def deviations(lock: Lock, resolved: Resolved) -> tuple[dict[str, str], ...]:
     found = [
         {"what": f"analysis: {name.replace('_', ' ')}", "locked": old, "now": new}
         for name, old, new in _analysis_changes(lock, resolved)
+    ]
+    found += [
+        {"what": f"claim {name}", "locked": old, "now": new}
+        for name, old, new in _claim_changes(lock, resolved)
     ]
     now = study_digest(resolved, lock)
     if now != lock.study_digest:
@@ -169,13 +184,29 @@ def _analysis_changes(lock: Lock, resolved: Resolved) -> list[tuple[str, str, st
     ]
 
 
+def _claims(resolved: Resolved) -> dict[str, str]:
+    return {claim.claim: digest(claim.entry())[:16] for claim in resolved.study.claims}
+
+
+def _claim_changes(lock: Lock, resolved: Resolved) -> list[tuple[str, str, str]]:
+    """Return name, old and new digest of the claims that changed, came or went since the lock."""
+    if lock.claims is None:
+        return []
+    now = _claims(resolved)
+    return [
+        (name, lock.claims.get(name, "not there"), now.get(name, "not there"))
+        for name in sorted(set(now) | set(lock.claims))
+        if now.get(name) != lock.claims.get(name)
+    ]
+
+
 def digests(lock: Lock) -> dict[str, str]:
     """Return what a plan keeps of a lock."""
     return {
         "schema": lock.lock,
         "study": lock.study_digest,
         "analysis": lock.analysis_digest,
-        "file": digest(lock.model_dump(mode="json")),
+        "file": digest(lock.model_dump(mode="json", exclude_none=True)),
     }
 
 
@@ -250,6 +281,7 @@ def make(resolved: Resolved, commit_of: Resolver) -> Lock:
         study_digest="",
         analysis=analysis,
         analysis_digest=digest(analysis),
+        claims=_claims(resolved),
         models=dict(sorted(found["model"].items())),
         datasets=dict(sorted(found["dataset"].items())),
         files=dict(sorted((*_files(resolved), *_evidence(resolved)))),
@@ -273,7 +305,11 @@ def repositories(resolved: Resolved) -> Iterator[tuple[HubKind, str, str | None]
 def as_yaml(lock: Lock, study: str) -> str:
     """Write a lock; the same lock gives the same bytes."""
     body = yaml.dump(
-        lock.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120
+        lock.model_dump(mode="json", exclude_none=True),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=120,
     )
     return f"# Written by `stiltscale lock {study}`; kept with the study. Not for editing.\n{body}"
 

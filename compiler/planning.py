@@ -6,9 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from compiler.power import Design, Spread, variance
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Level = Literal["L1", "L2", "L3"]
 LEVELS: tuple[Level, ...] = ("L1", "L2", "L3")
@@ -123,11 +127,12 @@ def detectable(ladder: Ladder, level: Level, noise: Noise = Noise()) -> float:
     if known is None:
         return math.inf
     if level == "L3" and known.actual > 0.0:
+        from scipy.special import ndtr
+
         half, sd = _half_widths(known, 0.975), math.sqrt(known.actual)
 
         def power(slope: float) -> float:
-            found = (_normal((slope - h) / sd) + _normal((-slope - h) / sd) for h in half)
-            return sum(found) / len(half)
+            return float((ndtr((slope - half) / sd) + ndtr((-slope - half) / sd)).mean())
 
         return _solve(power)
     from scipy.special import nctdtrinc, stdtrit
@@ -147,11 +152,12 @@ def smallest_margin(ladder: Ladder, level: Level, noise: Noise = Noise()) -> flo
     if known is None:
         return math.inf
     if level == "L3" and known.actual > 0.0:
+        from scipy.special import ndtr
+
         half, sd = _half_widths(known, 0.95), math.sqrt(known.actual)
 
         def power(margin: float) -> float:
-            passed = (max(0.0, 2.0 * _normal((margin - h) / sd) - 1.0) for h in half)
-            return sum(passed) / len(half)
+            return float((2.0 * ndtr((margin - half) / sd) - 1.0).clip(min=0.0).mean())
 
         return _solve(power)
     from scipy.special import stdtrit
@@ -284,29 +290,22 @@ def _designs(ladder: Ladder) -> list[Design]:
     return [d for d in designs if len(d.log_sizes) > 1 and d.spread_of_sizes > 1e-9]
 
 
-def _half_widths(known: _Known, quantile: float) -> list[float]:
+def _half_widths(known: _Known, quantile: float) -> NDArray[np.float64]:
     """Return the half-width of the L3 interval at a grid of equally likely pairs of estimates.
 
     Each estimated variance is its expectation times chi-squared over df. The half-width is that of
     the sum of both on Welch's degrees of freedom, or that of the first alone if it is wider.
     """
+    import numpy as np
     from scipy.special import chdtri, stdtrit
 
-    middles = [(i + 0.5) / GRID for i in range(GRID)]
-    firsts = [known.first * float(chdtri(known.df, p)) / known.df for p in middles]
-    seconds = [known.second * float(chdtri(known.second_df, p)) / known.second_df for p in middles]
-    half = []
-    t_first = float(stdtrit(known.df, quantile))
-    for a in firsts:
-        for b in seconds:
-            df = (a + b) ** 2 / (a * a / known.df + b * b / known.second_df)
-            own = float(stdtrit(df, quantile)) * math.sqrt(a + b)
-            half.append(max(own, t_first * math.sqrt(a)))
-    return half
-
-
-def _normal(z: float) -> float:
-    return 0.5 * math.erfc(-z / math.sqrt(2.0))
+    middles = (np.arange(GRID) + 0.5) / GRID
+    first = (known.first * chdtri(known.df, middles) / known.df)[:, None]
+    second = known.second * chdtri(known.second_df, middles) / known.second_df
+    total = first + second
+    df = total**2 / (first**2 / known.df + second**2 / known.second_df)
+    alone = stdtrit(known.df, quantile) * np.sqrt(first)
+    return np.asarray(np.maximum(stdtrit(df, quantile) * np.sqrt(total), alone)).ravel()
 
 
 def _solve(power: Callable[[float], float]) -> float:

@@ -12,6 +12,7 @@ from pydantic import Field
 from compiler.errors import ReportImpossible
 from compiler.plan import Plan, Run
 from compiler.study import Analysis
+from runtime.coding import coded
 
 DIRECT = "none"
 MEAN = "avg"
@@ -97,7 +98,8 @@ def read(path: Path, *, published: bool = False) -> pl.DataFrame:
 
     Of ``published`` scores every row has a source, and may lack a seed (it is 0 then) and the
     number of parameters (such a model has no place on a size axis); parameters may be written as
-    ``7.1B``, and a metric such as ``f1[zero-shot]`` has its protocol in brackets.
+    ``7.1B``, and a metric such as ``f1[zero-shot]`` has its protocol in brackets. Names are texts
+    in them, and categories in all other tables, which may be long: see ``coding``.
 
     Raises ReportImpossible: A005 when the file cannot be read or lacks a column, A006 with the
     numbers of wrong rows. A CSV's rows are its lines, the head being line 1.
@@ -130,7 +132,8 @@ def read(path: Path, *, published: bool = False) -> pl.DataFrame:
             "A006", f"{len(problems)} entries of the score table are wrong\n  "
             + "\n  ".join(lines), where=str(path), hint="mend these rows",
         )  # fmt: skip
-    return _completed(cast, first, published)
+    whole = _completed(cast, first, published)
+    return whole if published else coded(whole)
 
 
 def _load(path: Path) -> pl.DataFrame:

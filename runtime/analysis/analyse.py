@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import polars as pl
@@ -22,13 +23,11 @@ from runtime.analysis.pairing import seed_pairs
 from runtime.analysis.robustness import alternatives, equivalences, influence_of
 from runtime.analysis.series import one_series
 from runtime.analysis.tasks import by_kind
+from runtime.coding import coded
 
 __all__ = ["Findings", "analyse", "headline_sentence"]
 
 NAMED = ("panel", "model", "arm", "target", "language", "seed")
-GROUPED = ("model", "arm", "target", "language")
-"""Names that are numbers within while rows are grouped by them, which takes a fraction of the time.
-"""
 NEEDED = (*NAMED, "family", "params_total", "params_nonembedding", "value", "n", "chance", "status",
           "reason", "flags", "stage")  # fmt: skip
 
@@ -47,10 +46,11 @@ def analyse(
     those of languages, by code, to group them by; ``kinds`` are the kinds of the tasks.
     Raises ReportImpossible when the table lacks a column or a score, or contradicts itself.
     """
-    scores = _checked(scores)
+    scores = _checked(coded(scores))
     exclude = analysis.get("degenerate", "exclude") == "exclude"
-    kept, other = counted(scores, healthy=exclude), counted(scores, healthy=not exclude)
+    kept = counted(scores, healthy=exclude)
     collapsed = bool((scores["status"] == "degenerate").any())
+    other = counted(scores, healthy=not exclude) if collapsed else kept
     estimates: list[Estimate] = []
     tables: list[pl.DataFrame] = []
     for panel in ("trained", "retrieval"):
@@ -61,14 +61,17 @@ def analyse(
         grid = build(frame, shared_runs=shared)
         axis = str(analysis.get("size_axis", "non_embedding"))
         blank = look(grid, panel, "primary", axis, analysis.get("margin"))
-        estimates += primary(blank)
-        rest = build(of_panel(other, panel), shared_runs=shared) if collapsed else grid
-        estimates += sensitivity(blank, grid, rest, "all_runs" if exclude else "healthy_runs")
-        if not shared:
-            estimates += _around(blank, scores, facts or {}, kinds or {})
-        tables.append(
-            cells_table(frame, grid, average_seeds(grid.scores), active_sizes(grid), blank.cases)
-        )
+        with ThreadPoolExecutor(max_workers=1) as beside:  # most of it is compiled code
+            table = beside.submit(
+                cells_table,
+                frame, grid, average_seeds(grid.scores), active_sizes(grid), blank.cases,
+            )  # fmt: skip
+            estimates += primary(blank)
+            rest = build(of_panel(other, panel), shared_runs=shared) if collapsed else grid
+            estimates += sensitivity(blank, grid, rest, "all_runs" if exclude else "healthy_runs")
+            if not shared:
+                estimates += _around(blank, scores, facts or {}, kinds or {})
+            tables.append(table.result())
     cells = pl.concat(tables) if tables else pl.DataFrame(schema=CELL)
     head = _headline(estimates, str(analysis.get("size_axis", "non_embedding")))
     ranges = (influence_of(estimates, head, kind) for kind in ("task", "size"))
@@ -149,9 +152,7 @@ def counted(scores: pl.DataFrame, *, healthy: bool) -> pl.DataFrame:
     """Return the scores with a null value wherever the run is not to be counted."""
     good = ["finished"] if healthy else ["finished", "degenerate"]
     keep = pl.col("status").is_in(good) & pl.col("value").is_finite()
-    return scores.with_columns(
-        pl.when(keep).then("value").alias("value"), pl.col(GROUPED).cast(pl.Categorical)
-    )
+    return scores.with_columns(pl.when(keep).then("value").alias("value"))
 
 
 def _counts(scores: pl.DataFrame, cells: pl.DataFrame) -> Mapping[str, int]:

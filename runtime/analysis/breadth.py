@@ -82,7 +82,7 @@ def collapses(scores: pl.DataFrame, named: Estimate) -> Iterator[Estimate]:
     runs = ended.group_by(RUN, maintain_order=True).agg(
         (pl.col("status") == "degenerate").any().alias("collapsed")
     )
-    places = (runs, runs.with_columns(model=pl.lit("*")))
+    places = (runs, runs.with_columns(model=pl.lit("*", dtype=runs.schema["model"])))
     table = pl.concat(places).group_by("model", "arm")
     found = table.agg(pl.col("collapsed").sum(), pl.len().alias("runs")).sort("model", "arm")
     pairs = {(r["model"], r["arm"]): (r["collapsed"], r["runs"]) for r in found.to_dicts()}

@@ -64,9 +64,18 @@ def cells_table(
         .group_by("panel", "model", "arm", "target", "language")
         .agg(pl.col("flags").max(), counted)
         .join(direct, on=place, how="left", maintain_order="left")
-        .with_columns(
-            pl.concat_list(pl.col("base").fill_null([]), "stage").list.join(";").alias("stages"),
+        .select(
+            "panel",
             pl.col("model").cast(pl.Enum(grid.models)),
+            "arm",
+            "target",
+            "language",
+            "flags",
+            pl.concat_str(
+                pl.col("base", "stage").list.join(";").replace("", None),
+                separator=";",
+                ignore_nulls=True,
+            ).alias("stages"),
         )
         .sort("model", "arm", "target", "language")
     )

@@ -67,7 +67,12 @@ def _levels(named: Estimate, ladder: Ladder, noise: Noise) -> Iterator[Estimate]
 
 def planned(scores: pl.DataFrame, axis: str) -> Ladder:
     """Return the counts of a study from the rows of its plan, of the panel that is fine-tuned."""
-    aside = pl.any_horizontal(pl.col("flags").str.contains(flag, literal=True) for flag in ASIDE)
+    marks = [
+        each
+        for each in scores["flags"].unique().drop_nulls().to_list()
+        if any(flag in each for flag in ASIDE)
+    ]
+    aside = pl.col("flags").is_in(marks)
     column = "params_total" if axis == "total" else "params_nonembedding"
     rows = scores.filter((pl.col("panel") == "trained") & ~aside.fill_null(False)).select(
         "model", "family", column, "arm", "target", "language", "seed"

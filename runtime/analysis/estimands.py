@@ -154,7 +154,7 @@ def sensitivity(view: View, grid: Grid, rest: Grid, rest_name: str) -> Iterator[
         if model in view.grid.models and len(view.grid.models) > 2:
             without = take(grid, np.arange(len(grid.models)) != i)
             views.append(look(without, panel, f"without_size:{model}", axis, margin))
-    same = bool(np.array_equal(grid.scores, rest.scores, equal_nan=True))
+    same = rest is grid or np.array_equal(grid.scores, rest.scores, equal_nan=True)
     note = "there are no degenerate runs" if same else ""
     every = grid if same else rest
     views.append(look(every, panel, rest_name, axis, margin, note=note, like=view))

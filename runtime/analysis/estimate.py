@@ -108,8 +108,10 @@ class Findings:
         if "estimand" not in names:
             return _matching(self.estimates, names)
         if not self._index:
+            index: dict[str, list[Estimate]] = {}
             for e in self.estimates:
-                self._index.setdefault(e.estimand, []).append(e)
+                index.setdefault(e.estimand, []).append(e)
+            self._index.update(index)  # at once: threads never see half of it
         return _matching(self._index.get(names["estimand"], ()), names)
 
 

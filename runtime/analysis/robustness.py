@@ -271,7 +271,7 @@ def _run_influence(
     spare = np.where(count > 1, count / np.maximum(count - 1, 1), 0.0)
     coefficient = line.weights[:, None, None, None] * gain.weights * spare
     moves = -np.einsum("matl,matlk->matk", coefficient, view.means.residual, optimize=True)
-    ran = (view.means.present & (gain.weights != 0)[None, ..., None]).any(axis=3)
+    ran = slopes.which_ran((gain.weights != 0)[None], view.means.present)
     if head.estimate is None or not ran.any() or not (spare > 0).any():
         return
     after = np.where(ran, head.estimate + moves, np.nan)

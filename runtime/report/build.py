@@ -6,12 +6,15 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import polars as pl
+from altair.utils import schemapi
 from markupsafe import Markup
 
 from compiler.identity import digest
@@ -20,6 +23,7 @@ from compiler.render import atomic_write, templates_folder, unwritable
 from runtime.analysis.analyse import headline_sentence
 from runtime.analysis.claims import Judgement
 from runtime.analysis.estimate import Estimate, Findings
+from runtime.coding import spelled
 from runtime.intake import totals
 from runtime.report import (
     benchmark,
@@ -29,6 +33,7 @@ from runtime.report import (
     contract,
     curve,
     custody,
+    drawing,
     evidence,
     figures,
     heat,
@@ -44,6 +49,8 @@ from runtime.report import (
 from runtime.report.wording import LEVELS_PLAIN
 
 SCHEMA = contract.SCHEMA
+LONG = 100_000
+"""Scores from which a process of its own draws the figures."""
 _NAMES = tuple(field.name for field in fields(Estimate))
 
 
@@ -73,53 +80,65 @@ def build_report(
     the report is about the first series; ``as_of`` is the moment after which no record counts.
     """
     names = views.names(plan)
-    pictures = _figures(findings, names)
-    context = _context(plan, findings, provenance, title, costs, pilots) | {
-        "data": custody.data_table(intake, names),
-        "pretraining": pretraining.pretraining_table(pretrained, names),
-        "pretraining_note": pretraining.NOTE,
-        **_beside(findings, names, published, judged, alone=alone),
-        "as_of": as_of,
-        "probe": probe.probe_table(probed, names),
-        "probe_notes": probe.notes(probed, names),
-    }
-    context["flow"] += probe.step(probed)
-    context["sections"]["cost"] = probe.costed(context["sections"]["cost"], probed)
-    if alone:
-        context |= {
-            "sections": {x: context["sections"][x] for x in ("differences", "comparisons")},
-            "statuses": None,
-            "missing": None,
+    # Compiled code and a process of their own make figures, Parquet and PDF beside the tables.
+    with ThreadPoolExecutor(max_workers=2) as beside:
+        frames = beside.submit(_frames, findings, digest(plan.study["analysis"])[:16])
+        drawn = beside.submit(_figures, findings, names)
+        context = _context(plan, findings, provenance, title, costs, pilots) | {
+            "data": custody.data_table(intake, names),
+            "pretraining": pretraining.pretraining_table(pretrained, names),
+            "pretraining_note": pretraining.NOTE,
+            **_beside(findings, names, published, judged, alone=alone),
+            "as_of": as_of,
+            "probe": probe.probe_table(probed, names),
+            "probe_notes": probe.notes(probed, names),
         }
-    body = _json(plan, findings, provenance, title) | {
-        "costs": plain(costs),
-        "pilots": plain(pilots),
-        "evidence": plain(evidence.plain(published)),
-        "claims": plain(claims.plain(judged)),
-        "pretraining": plain(pretrained),
-        "data": {"splits": plain(intake), "totals": plain(totals([dict(x) for x in intake]))},
-        "caveats": [
-            {"task": task, "language": language, "caveat": text}
-            for task, language, text in ledger.caveats(plan)
-        ],
-        **({"sharding_probe": plain(probe.plain(probed))} if probed else {}),
-    }
-    shown = [*_tables(context), *(picture["table"] for picture in pictures.values())]
-    texts = {
-        "report.html": render("report.html.j2", {**context, "figures": pictures}),
-        "report.md": render("report.md.j2", {**context, "figures": pictures}),
-        "report.json": written(body),
-        "report.schema.json": written(contract.schema()),
-        "tables.tex": latex.document(shown),
-        **{f"figure-{name}.svg": str(picture["svg"]) for name, picture in pictures.items()},
-    }
+        context["flow"] += probe.step(probed)
+        context["sections"]["cost"] = probe.costed(context["sections"]["cost"], probed)
+        if alone:
+            context |= {
+                "sections": {x: context["sections"][x] for x in ("differences", "comparisons")},
+                "statuses": None,
+                "missing": None,
+            }
+        pictures = drawn.result()
+        shown = [*_tables(context), *(picture["table"] for picture in pictures.values())]
+        page = beside.submit(pdf.document, context, pictures, shown) if pdf.available() else None
+        body = _json(plan, findings, provenance, title) | {
+            "costs": plain(costs),
+            "pilots": plain(pilots),
+            "evidence": plain(evidence.plain(published)),
+            "claims": plain(claims.plain(judged)),
+            "pretraining": plain(pretrained),
+            "data": {"splits": plain(intake), "totals": plain(totals([dict(x) for x in intake]))},
+            "caveats": [
+                {"task": task, "language": language, "caveat": text}
+                for task, language, text in ledger.caveats(plan)
+            ],
+            **({"sharding_probe": plain(probe.plain(probed))} if probed else {}),
+        }
+        texts = {
+            "report.html": render("report.html.j2", {**context, "figures": pictures}),
+            "report.md": render("report.md.j2", {**context, "figures": pictures}),
+            "report.json": written(body),
+            "report.schema.json": written(contract.schema()),
+            "tables.tex": latex.document(shown),
+            **{f"figure-{name}.svg": str(picture["svg"]) for name, picture in pictures.items()},
+        }
+        return {
+            **{name: text.encode("utf-8") for name, text in texts.items()},
+            **frames.result(),
+            **({"evidence.parquet": evidence.table_bytes(published)} if published else {}),
+            **({"report.pdf": page.result()} if page is not None else {}),
+        }
+
+
+def _frames(findings: Findings, plan_hash: str) -> dict[str, bytes]:
+    """Return the tables as Parquet files."""
     return {
-        **{name: text.encode("utf-8") for name, text in texts.items()},
-        "estimates.parquet": as_parquet(_estimates(findings, digest(plan.study["analysis"])[:16])),
+        "estimates.parquet": as_parquet(_estimates(findings, plan_hash)),
         "cells.parquet": as_parquet(findings.cells),
-        "runs.parquet": as_parquet(findings.scores),
-        **({"evidence.parquet": evidence.table_bytes(published)} if published else {}),
-        **({"report.pdf": pdf.document(context, pictures, shown)} if pdf.available() else {}),
+        "runs.parquet": as_parquet(spelled(findings.scores)),
     }
 
 
@@ -177,15 +196,19 @@ def _figures(findings: Findings, names: views.Names) -> dict[str, dict[str, Any]
         "curve": curve.curve_figure,
     }
     result: dict[str, dict[str, Any]] = {}
-    for number, (name, (title, caption, table)) in enumerate(told.items(), start=1):
-        text = caption(findings, names)
-        result[name] = {
-            "number": number,
-            "title": title,
-            "caption": text,
-            "svg": Markup(draw[name](findings, names, f"{title}. {text}")),
-            "table": table(findings, names),
-        }
+    long = findings.scores.height >= LONG
+    with drawing.beside() if long else nullcontext(drawing.here) as pen:
+        for number, (name, (title, caption, table)) in enumerate(told.items(), start=1):
+            text = caption(findings, names)
+            with schemapi.debug_mode(False):  # the tests check the charts against Altair's schema
+                picture = Markup(draw[name](findings, names, f"{title}. {text}", pen))
+            result[name] = {
+                "number": number,
+                "title": title,
+                "caption": text,
+                "svg": picture,
+                "table": table(findings, names),
+            }
     return result
 
 
@@ -313,13 +336,15 @@ def as_fields(e: Estimate) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """Return a value as JSON knows it; a number that is not finite becomes null."""
+    if value is None or type(value) is str:  # half of all, and the checks below cost as much
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+    return value if isinstance(value, bool | int) else str(value)
 
 
 def _estimates(findings: Findings, plan_hash: str) -> pl.DataFrame:

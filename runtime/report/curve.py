@@ -6,6 +6,7 @@ import altair as alt
 
 from runtime.analysis.estimate import Estimate, Findings
 from runtime.report import figures, views
+from runtime.report.drawing import Draw, here
 from runtime.report.tables import Cell, Table, figure, short, variant_name
 from runtime.report.views import Names
 from runtime.report.wording import interval, number
@@ -40,7 +41,7 @@ def curve_table(findings: Findings, names: Names) -> Table:
     return Table("The headline slope by every choice, smallest first", head, rows)
 
 
-def curve_figure(findings: Findings, names: Names, title: str) -> str:
+def curve_figure(findings: Findings, names: Names, title: str, draw: Draw = here) -> str:
     """Draw each choice as a point with its interval, one below the other, the headline in black."""
     rows = []
     for e in specifications(findings):
@@ -84,7 +85,7 @@ def curve_figure(findings: Findings, names: Names, title: str) -> str:
         ),
         base.mark_point(filled=True, size=60, opacity=1, clip=True).encode(x=x, color=colour),
     ).properties(width=290, height={"step": 22})
-    return figures.svg(alt.hconcat(plot), "curve", title)
+    return figures.svg(alt.hconcat(plot), "curve", title, draw)
 
 
 def _name(e: Estimate, names: Names) -> str:

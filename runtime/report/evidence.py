@@ -12,6 +12,7 @@ import polars as pl
 from runtime.analysis.estimate import Estimate, Findings
 from runtime.analysis.grid import DIRECT
 from runtime.analysis.series import Series
+from runtime.coding import spelled
 from runtime.report.sections import Section
 from runtime.report.tables import Cell, Table
 from runtime.report.views import Names
@@ -53,7 +54,7 @@ def evidence_section(
     start = f"{counted(len(shown), 'series', 'series')}. "
     if alone:
         start += "All of this report is about series A; this section shows each by itself. "
-    own = None if alone else findings.scores
+    own = None if alone else spelled(findings.scores)
     return Section(
         "evidence",
         "Published scores",

@@ -11,10 +11,11 @@ from typing import Any
 
 import altair as alt
 import polars as pl
-import vl_convert
+from altair.utils import schemapi
 
 from runtime.analysis.estimate import LEVELS, NOT_ESTIMABLE, Estimate, Findings
 from runtime.report import views
+from runtime.report.drawing import Draw, here
 from runtime.report.views import Names
 from runtime.report.wording import interval, number, parameters
 
@@ -32,7 +33,7 @@ _ROLES = re.compile(r' (?:role|aria-[a-z]+)="[^"<>]*"')
 _IDS = re.compile(r'(?<=id=")[^"]+(?=")')
 
 
-def gain_figure(findings: Findings, names: Names, title: str) -> str:
+def gain_figure(findings: Findings, names: Names, title: str, draw: Draw = here) -> str:
     """Draw gain against parameters: a line per task, the mean with its interval, seeds behind."""
     order = [label for name, label in names.tasks.items()]
     gains = views.task_gains(findings)
@@ -102,10 +103,10 @@ def gain_figure(findings: Findings, names: Names, title: str) -> str:
             shape=alt.Shape("series:N", **scale("shape"))
         ),
     )
-    return svg(chart.properties(width=_WIDTH, height=330), "gain", title)
+    return svg(chart.properties(width=_WIDTH, height=330), "gain", title, draw)
 
 
-def forest_figure(findings: Findings, names: Names, title: str) -> str:
+def forest_figure(findings: Findings, names: Names, title: str, draw: Draw = here) -> str:
     """Draw task slopes with L1 intervals, and under them the pooled slope at every level."""
     rows = [_forest_row(names.tasks[e.target], e, "task") for e in task_slopes(findings, names)]
     rows += [
@@ -167,10 +168,10 @@ def forest_figure(findings: Findings, names: Names, title: str) -> str:
         .encode(x=alt.value(0))
         .properties(width=150, height={"step": 30}, view=alt.ViewConfig(strokeOpacity=0))
     )
-    return svg(alt.hconcat(plot, text, spacing=8), "forest", title)
+    return svg(alt.hconcat(plot, text, spacing=8), "forest", title, draw)
 
 
-def heat_figure(findings: Findings, names: Names, title: str) -> str:
+def heat_figure(findings: Findings, names: Names, title: str, draw: Draw = here) -> str:
     """Draw mean gain by language and size on a scale symmetric about zero; missing cells blank."""
     gains = views.language_gains(findings)
     rows: list[dict[str, Any]] = [
@@ -210,7 +211,8 @@ def heat_figure(findings: Findings, names: Names, title: str) -> str:
         base.mark_text(color=INK).encode(text="text:N"),
     )
     width = max(60, min(110, 400 // max(1, len(names.sizes))))
-    return svg(chart.properties(width={"step": width}, height={"step": 25}), "heat", title)
+    stepped = chart.properties(width={"step": width}, height={"step": 25})
+    return svg(stepped, "heat", title, draw)
 
 
 def window(estimates: Sequence[Estimate], values: Sequence[float]) -> alt.Scale:
@@ -289,7 +291,12 @@ def frame(rows: list[dict[str, Any]], *texts: str) -> pl.DataFrame:
     return pl.DataFrame(rows) if rows else pl.DataFrame({n: [] for n in ("size", "gain", *texts)})
 
 
-def svg(chart: alt.LayerChart | alt.FacetChart | alt.HConcatChart, name: str, title: str) -> str:
+def svg(
+    chart: alt.LayerChart | alt.FacetChart | alt.HConcatChart,
+    name: str,
+    title: str,
+    draw: Draw = here,
+) -> str:
     """Render a chart; ids are renumbered, since the renderer counts them over the process."""
     styled = chart.configure(
         font=_FONT,
@@ -312,7 +319,8 @@ def svg(chart: alt.LayerChart | alt.FacetChart | alt.HConcatChart, name: str, ti
         text=alt.MarkConfig(fontSize=13),
         aria=False,
     )
-    svg: str = vl_convert.vegalite_to_svg(json.dumps(styled.to_dict(), sort_keys=True))
+    specification = styled.to_dict(validate=schemapi.DEBUG_MODE)
+    svg = draw(json.dumps(specification, sort_keys=True))
     fresh = (f"{name}-{n}" for n in count(1))
     for old in dict.fromkeys(_IDS.findall(svg)):
         new = next(fresh)

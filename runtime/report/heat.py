@@ -9,6 +9,7 @@ import polars as pl
 
 from runtime.analysis.estimate import Findings
 from runtime.report import figures, views
+from runtime.report.drawing import Draw, here
 from runtime.report.tables import Cell, Table, figure
 from runtime.report.views import Names
 from runtime.report.wording import number
@@ -53,7 +54,7 @@ def pair_data(findings: Findings, names: Names) -> Table:
     return Table(title, ("Target task", *arms), rows)
 
 
-def pair_figure(findings: Findings, names: Names, title: str) -> str:
+def pair_figure(findings: Findings, names: Names, title: str, draw: Draw = here) -> str:
     """Draw target task by intermediate on a scale symmetric about zero; missing pairs blank."""
     rows = [
         r | {"text": number(r["gain"]) if r["included"] else f"({number(r['gain'])})"}
@@ -92,4 +93,5 @@ def pair_figure(findings: Findings, names: Names, title: str) -> str:
         base.mark_text(color=figures.INK).encode(text="text:N"),
     )
     width = max(70, min(130, 420 // max(1, len(arms))))
-    return figures.svg(chart.properties(width={"step": width}, height={"step": 30}), "pairs", title)
+    stepped = chart.properties(width={"step": width}, height={"step": 30})
+    return figures.svg(stepped, "pairs", title, draw)

@@ -9,6 +9,7 @@ import polars as pl
 
 from compiler.plan import Plan
 from runtime.analysis.estimate import Findings
+from runtime.coding import coded
 from runtime.report.tables import CAP, Cell, Table, stage_title, words
 from runtime.report.views import Names
 from runtime.report.wording import counted, listing, parameters, score, short_key
@@ -20,9 +21,9 @@ _CELL = ["model", "arm", "target", "language"]
 
 def flow(findings: Findings) -> list[dict[str, str]]:
     """Return the steps from planned to included runs, in words."""
-    scores = _coded(findings.scores.select(*_CELL, "seed", "status"))
+    scores = findings.scores.select(*_CELL, "seed", "status")
     done = scores.filter(pl.col("status") == "finished")
-    kept = _included(findings)
+    kept = _included(findings, done)
     return [
         _step("Planned", scores, "by the study"),
         _step("Finished", done, _losses(scores)),
@@ -232,19 +233,12 @@ def _plain(value: Any) -> str:
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _included(findings: Findings) -> pl.DataFrame:
+def _included(findings: Findings, done: pl.DataFrame) -> pl.DataFrame:
     """Return the finished scores behind included gains, those of the direct arm too."""
-    cells = _coded(findings.cells.filter(pl.col("included")).select(_CELL))
+    cells = coded(findings.cells.filter(pl.col("included")).select(_CELL))
     direct = cells.with_columns(pl.lit("none", dtype=pl.Categorical).alias("arm"))
     both = pl.concat([cells, direct]).unique()
-    scores = _coded(findings.scores.select(*_CELL, "seed", "status"))
-    done = scores.filter(pl.col("status") == "finished")
     return done.join(both, on=_CELL, how="semi")
-
-
-def _coded(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame whose names are numbers within, a quarter of the memory and of the time."""
-    return frame.with_columns(pl.col(_CELL).cast(pl.Categorical))
 
 
 def _losses(scores: pl.DataFrame) -> str:

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,9 @@ def document(
                 "caption": table.heading,
                 "head": table.head,
                 "numeric": table.numeric,
-                "rows": [[asdict(cell) for cell in row] for row in table.rows],
+                "rows": [
+                    [{"text": cell.text, "note": cell.note} for cell in row] for row in table.rows
+                ],
             }
             for table in tables
         ],

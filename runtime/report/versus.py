@@ -14,6 +14,7 @@ from compiler.plan import Plan
 from runtime.analysis.analyse import headline_sentence
 from runtime.analysis.estimate import LEVELS, NOT_ESTIMABLE, Estimate, Findings
 from runtime.analysis.steps import PLACE, Step, steps
+from runtime.coding import spelled
 from runtime.report.tables import CAP, Cell, Table, figure, short, words
 from runtime.report.views import Names, names, pooled_slope
 from runtime.report.wording import counted, number, parameters, score
@@ -60,7 +61,7 @@ def versus(first: Side, second: Side) -> Versus:
     """Compare two findings; the same inputs give the same result."""
     plans = (first.plan.study["analysis"], second.plan.study["analysis"])
     way = tuple(steps(first.findings.scores, second.findings.scores, plans))
-    scores = _scores(first.findings.scores, second.findings.scores)
+    scores = _scores(spelled(first.findings.scores), spelled(second.findings.scores))
     changes = differing(*plans)
     why = tuple(_why(first, second, way, scores, changes))
     return Versus((first, second), way, why, scores, compare(first.plan, second.plan))

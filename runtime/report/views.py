@@ -11,6 +11,7 @@ import polars as pl
 
 from compiler.plan import Plan
 from runtime.analysis.estimate import Estimate, Findings
+from runtime.coding import coded
 from runtime.report.wording import parameters
 
 ENGLISH = "en"
@@ -133,7 +134,7 @@ def seed_gains(findings: Findings) -> list[dict[str, Any]]:
 
     Only seeds with every included cell are shown; the others would mix other tasks in.
     """
-    cells = included(findings).filter(pl.col("language") != ENGLISH)
+    cells = coded(included(findings).filter(pl.col("language") != ENGLISH))
     joined = cells.select("model", "arm", "target", "language", "direct").join(
         findings.scores.filter(
             (pl.col("status") == "finished") & pl.col("value").is_not_null()

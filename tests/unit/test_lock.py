@@ -147,6 +147,39 @@ def test_the_plan_lists_what_was_locked_and_what_is_now(tmp_path: Path) -> None:
     assert len(found) == 3
 
 
+def test_claims_are_frozen_one_by_one(tmp_path: Path) -> None:
+    claim = {
+        "claim": "helps", "says": "English training helps on average", "estimand": "gain",
+        "direction": "positive", "source": "made up here",
+    }  # fmt: skip
+    path = locked(tmp_path, claims=[claim])
+    assert "C216" not in codes(path)
+    assert "deviations" not in expand(check(path, installed=False)).study
+    write(tmp_path, claims=[claim | {"direction": "negative"}, claim | {"claim": "later"}])
+    assert "C216" in codes(path)
+    found = {d["what"]: d for d in expand(check(path, installed=False)).study["deviations"]}
+    assert set(found) == {"claim helps", "claim later"}
+    assert found["claim helps"]["locked"] != found["claim helps"]["now"]
+    assert found["claim later"]["locked"] == "not there"
+    write(tmp_path)
+    (gone,) = expand(check(path, installed=False)).study["deviations"]
+    assert (gone["what"], gone["now"]) == ("claim helps", "not there")
+
+
+def test_a_lock_from_before_claims_were_frozen_says_nothing_of_them(tmp_path: Path) -> None:
+    claim = {
+        "claim": "helps", "says": "English training helps on average", "estimand": "gain",
+        "direction": "positive", "source": "made up here",
+    }  # fmt: skip
+    path = locked(tmp_path)
+    lock = locks.lock_path(path)
+    old = "".join(x for x in lock.read_text("utf-8").splitlines(True) if "claims" not in x)
+    lock.write_text(old, encoding="utf-8")
+    write(tmp_path, claims=[claim])
+    assert "C216" not in codes(path)
+    assert "deviations" not in expand(check(path, installed=False)).study
+
+
 def test_own_revisions_stay(tmp_path: Path) -> None:
     own = {
         "name": "mine",

@@ -26,7 +26,8 @@ from runtime.analysis.estimate import (
     SMALLER,
     Findings,
 )
-from runtime.report import figures, latex, ledger, tables, views, wording
+from runtime.coding import coded, spelled
+from runtime.report import curve, drawing, figures, heat, latex, ledger, tables, views, wording
 from runtime.report.build import build_report, markdown, write_report
 
 HOSTILE = ' <script>alert(1)</script> | `x` [y](javascript:z) "q" \' & {{ 7*7 }}'
@@ -322,9 +323,34 @@ def test_one_size_still_makes_a_report() -> None:
     assert not re.search(r"\b(nan|None|inf)\b", text)
 
 
+def test_charts_keep_to_the_schema_and_another_process_draws_the_same(
+    made: tuple[Findings, dict[str, bytes]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    findings, _ = made
+    names = views.names(synthetic.plan())
+    with drawing.beside() as pen:
+        for draw in (  # drawn outside a report, Altair checks what they are made of
+            figures.gain_figure, figures.forest_figure, figures.heat_figure, heat.pair_figure,
+            curve.curve_figure,
+        ):  # fmt: skip
+            assert draw(findings, names, "a title", pen) == draw(findings, names, "a title")
+        with pytest.raises(RuntimeError, match="has ended"):
+            pen("no specification")
+    assert "no specification" not in capfd.readouterr().out
+
+
+def test_names_are_numbers_within_and_texts_outside() -> None:
+    scores = synthetic.scores(synthetic.plan())
+    within = coded(scores)
+    assert within.schema["target"] == pl.Categorical
+    assert within.sort("target", "language", "seed")["target"].to_list() == sorted(scores["target"])
+    assert spelled(within).equals(scores)
+    assert coded(within).equals(within)
+
+
 def test_parquet_frames_are_the_findings(made: tuple[Findings, dict[str, bytes]]) -> None:
     findings, files = made
-    assert pl.read_parquet(io.BytesIO(files["runs.parquet"])).equals(findings.scores)
+    assert pl.read_parquet(io.BytesIO(files["runs.parquet"])).equals(spelled(findings.scores))
     assert pl.read_parquet(io.BytesIO(files["cells.parquet"])).equals(findings.cells)
 
 
