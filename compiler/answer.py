@@ -208,11 +208,13 @@ def view(question: Question, traced: Traced, pilots: Sequence[Pilot] = ()) -> Re
         f"{question.model.name}, {work.name}: {steps} of {work.batch} x {training.max_length}, "
         f"{training.precision}, on {machine.device.device}"
     )
-    table = Table(title=title, box=box.SIMPLE, title_justify="left")
-    for name in ("tuning", "strategy"):
-        table.add_column(name)
-    for name in ("devices", "micro x acc.", "GiB", "fits", "hours", "device hours", "kWh"):
-        table.add_column(name, justify="right")
+    # In 80 columns no word may be cut: strategies are broken between their words alone.
+    table = Table(title=title, box=box.SIMPLE, title_justify="left", padding=0)
+    table.add_column("tuning", no_wrap=True)
+    table.add_column("strategy")
+    size = f"GiB of\n{found[0]['capacity_gib']:.1f}" if found else "GiB"
+    for name in ("devices", "micro\nx acc.", size, "fits", "hours", "device\nhours", "kWh"):
+        table.add_column(name, justify="right", no_wrap=True)
     priced = machine.device.price_per_hour is not None
     if priced:
         table.add_column("price", justify="right")
@@ -223,11 +225,11 @@ def view(question: Question, traced: Traced, pilots: Sequence[Pilot] = ()) -> Re
             row["strategy"],
             str(row["devices"]),
             f"{row['micro_batch']} x {row['accumulation']}",
-            f"{row['memory_gib']:.1f} of {row['capacity_gib']:.1f}",
+            f"{row['memory_gib']:.1f}",
             "yes" if row["fits"] else "no",
             "?" if hours is None else f"{hours / row['devices']:,.1f}",
-            "?" if hours is None else f"{hours:,.1f}",
-            f"{row.get('kwh', 0):,.1f}" if "kwh" in row else "?",
+            "?" if hours is None else _short(hours),
+            _short(row["kwh"]) if "kwh" in row else "?",
             *([f"{row['price']:,.0f}" if "price" in row else "?"] if priced else []),
         )
     return Group(table, Text(_conclusion(question, found)), *map(Text, _sources(question, found)))
@@ -247,6 +249,10 @@ def _sources(question: Question, found: Sequence[Mapping[str, Any]]) -> Iterator
         others = "All other hours" if any("measured" in row for row in found) else "Hours"
         by = calibration.assumption(device.mfu, device.mfu_source)
         yield f"{others}: {by}, at most, every text at full length."
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def _conclusion(question: Question, found: Sequence[Mapping[str, Any]]) -> str:

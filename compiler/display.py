@@ -257,11 +257,15 @@ def _resources(plan: Plan, recorded: Mapping[str, Mapping[str, Any]]) -> Iterato
     known: Mapping[str, Mapping[str, Any]] = plan.execution.get("resources", {})
     if not known:
         yield from _measured(recorded)
+        if plan.stages and not recorded and (device := plan.execution.get("device_name")):
+            yield Text(_nothing_known(str(device)), style="dim")
         return
-    table = Table(title="resources", box=box.SIMPLE, title_justify="left")
-    for name in ("model", "strategy", "devices", "micro x acc.", "GiB", "device hours", "kWh"):
-        justify: JustifyMethod = "left" if name in ("model", "strategy") else "right"
-        table.add_column(name, justify=justify, overflow="fold")
+    table = Table(title="resources", box=box.SIMPLE, title_justify="left", padding=0)
+    size = f"GiB of\n{next(iter(known.values()))['capacity_gib']:.1f}"
+    for name in ("model", "strategy", "devices", "micro\nx acc.", size, "device\nhours", "kWh"):
+        words = name in ("model", "strategy")  # these alone are broken where a line is too short
+        justify: JustifyMethod = "left" if words else "right"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=not words)
     if priced := any("price" in takes for takes in known.values()):
         table.add_column("price", justify="right")
     for model, takes in known.items():
@@ -274,7 +278,7 @@ def _resources(plan: Plan, recorded: Mapping[str, Mapping[str, Any]]) -> Iterato
             str(takes["strategy"]),
             str(takes["devices"]),
             f"{takes['micro_batch']} x {takes['accumulation']}",
-            f"{takes['memory_gib']:.1f} of {takes['capacity_gib']:.1f}",
+            f"{takes['memory_gib']:.1f}",
             f"{hours:,.2f}" if took.get("measured_share") == 1.0 else _at_most(hours),
             _at_most(None if kwh is None else by * kwh),
             *([f"{by * takes.get('price', 0):,.0f}"] if priced else []),
@@ -325,6 +329,20 @@ def _probe(plan: Plan, states: Mapping[str, str] | None) -> Iterator[RenderableT
         f"{len(plan.probe):,} further runs, {sum(len(r.languages) for r in plan.probe):,} scores "
         f"that are in no estimate, {len(keys):,} stages ({done if states else '?'} done); "
         f"{', '.join(takes)}"
+    )
+
+
+def _nothing_known(device: str) -> str:
+    """Say why a plan tells neither strategy nor memory nor hours, and what to write."""
+    if device in ("auto", "cuda"):
+        return (
+            f"resources: strategy, memory and hours are not known, as `hardware.device: {device}` "
+            "names no device of the catalog; write one of `stiltscale hardware`, such as "
+            "`device: a100-80gb`, or add your own (a YAML file with its memory)."
+        )
+    return (
+        f"resources: what the models take of `{device}` is not known: none was traced for it "
+        "(`stiltscale trace FAMILY`), or none fits."
     )
 
 

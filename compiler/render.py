@@ -70,7 +70,7 @@ def _refuse_unsafe(plan: Plan) -> None:
         named += [job.name, *job.after]
         unsafe = [key for key in job.stages if not _PLAIN.match(key)]
         if unsafe:
-            raise ValueError(f"not a safe stage: {unsafe[0]!r}")
+            raise ValueError(f"not a safe name of a stage: {unsafe[0]!r}")
     for name in named:
         if not _SAFE.match(name):
             raise ValueError(f"not a safe name of a study or job: {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,6 +28,18 @@ OURS = (
 )  # fmt: skip
 """Options of sbatch that the compiler decides."""
 
+SCRIPT = (
+    "again", "child", "code", "hosts", "job", "jobs", "root", "run", "state", "states",
+    "BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID",
+)  # fmt: skip
+"""Variables that the batch file works with, and those that bash lets nobody set."""
+
+
+def _no_control(words: Iterable[str]) -> None:
+    """Raise ValueError at a character that a shell script cannot hold, or holds otherwise."""
+    if any(re.search(r"[\x00\r]", word) for word in words):
+        raise ValueError("a value holds a control character")
+
 
 class Container(Frozen):
     """An image that the jobs run in, called by its name."""
@@ -40,6 +53,12 @@ class Container(Frozen):
     mounts: tuple[Text, ...] = Field(
         (), description="Folders to see in it besides the study's and the store."
     )
+
+    @field_validator("image", "mounts")
+    @classmethod
+    def _clean(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        _no_control((value,) if isinstance(value, str) else value)
+        return value
 
 
 class Site(Frozen):
@@ -107,7 +126,10 @@ class Site(Frozen):
     @field_validator("options")
     @classmethod
     def _free(cls, value: dict[str, str | None]) -> dict[str, str | None]:
-        taken = sorted(set(value) & {*OURS, "partition", "account", "qos", "constraint", "mem"})
+        ours = (*OURS, "partition", "account", "qos", "constraint", "mem")
+        # sbatch takes the beginning of a name for the name; `gpus` is one of its own.
+        meant = {name: [own for own in ours if own.startswith(name)] for name in value}
+        taken = sorted({own for name, found in meant.items() if name != "gpus" for own in found})
         if taken:
             raise ValueError(f"the compiler sets {', '.join(f'`--{name}`' for name in taken)}")
         return value
@@ -116,9 +138,14 @@ class Site(Frozen):
     @classmethod
     def _clean(cls, value: object) -> object:
         words = value.values() if isinstance(value, dict) else value
-        for word in (words,) if isinstance(words, str) else words or ():  # type: ignore[attr-defined]
-            if re.search(r"[\x00\r]", word):
-                raise ValueError("a value holds a control character")
+        _no_control((words,) if isinstance(words, str) else words or ())  # type: ignore[arg-type]
+        return value
+
+    @field_validator("environment")
+    @classmethod
+    def _not_ours(cls, value: dict[str, str]) -> dict[str, str]:
+        if taken := [name for name in value if name in SCRIPT]:
+            raise ValueError(f"{', '.join(f'`{name}`' for name in taken)}: the script's own")
         return value
 
     def over(self, other: Site) -> Site:
