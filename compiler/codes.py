@@ -112,6 +112,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "E054": ("error", "Accelerate reads a launch otherwise than it was planned."),
     "E070": ("error", "A stage has no log here."),
     "E071": ("error", "The page of a study cannot be served."),
+    "E072": ("error", "The run of a study cannot be ended from here."),
     "R001": ("error", "A record of the store cannot be read."),
     "R002": ("error", "A word is not the name of a stage or part."),
     "R003": ("error", "A record lies in the folder of another stage."),

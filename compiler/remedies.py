@@ -370,6 +370,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "the page cannot be served at 127.0.0.1:8321: Address already in use",
         "Give another port: `stiltscale serve STUDY --port 0` takes a free one.",
     ),
+    "E072": (
+        "the run is process 4711 on node-07",
+        "Say `stiltscale cancel` on that machine, or let whoever started the run end it.",
+    ),
     "R001": ("a record cannot be read", "Delete its folder; the stage will run again."),
     "R002": ("not a stage or part name: '../x'", "Use the keys that `plan.json` lists."),
     "R003": (

@@ -157,16 +157,39 @@ def alone(folder: Path) -> Iterator[None]:
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.truncate(0)
+            lock.write(f"{host()} {os.getpid()}\n".encode())
+            lock.flush()
         except BlockingIOError as error:
+            there, number = occupant(folder) or ("", 0)
+            who = f": process {number} on {there}" if number else ""
             raise EnvironmentUnready(
                 "E003",
-                "another `stiltscale run` is using this folder",
+                f"another `stiltscale run` is using this folder{who}",
                 where=str(folder),
-                hint="wait until it has ended, or choose another folder with --build",
+                hint="wait until it has ended, end it with `stiltscale cancel`, or choose another "
+                "folder with --build",
             ) from error
         except OSError:
             pass  # a file system without locks
         yield
+
+
+def occupant(folder: Path) -> tuple[str, int] | None:
+    """Return the machine and the process that now has a study's folder, see `alone`.
+
+    None when nobody has it, or when who has it cannot be known.
+    """
+    try:
+        with (folder / ".lock").open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                there, number = lock.read(400).decode().split()
+                return there, int(number)
+    except (OSError, ValueError):  # no folder, no locks, or an earlier version's empty file
+        pass
+    return None
 
 
 def write(files: Mapping[str, str], folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,23 @@ from compiler.plan import Plan, Stage, language_of
 from runtime.records import LARGEST, Record
 from runtime.store import Store, sha256
 
-SCORED = ("evaluate", "retrieve")
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 """Endings of files that run code when they are read; they never are."""
+
+
+_NOTHING = "nothing was adopted; see docs/reference/store.md"
+
+_MATRIX = re.compile(r"(.+)\.(lora_[AB])(?:\.default)?\.weight")
+"""How PEFT names a matrix of an adapter."""
+
+_INSTEAD = {
+    "pretrain": "a model that was pretrained elsewhere is an entry of your catalog with "
+    "`checkpoint: {folder: ...}`, and needs no pretraining",
+    "tokenizer": "a model of your catalog with a checkpoint brings its own tokenizer",
+    "prepare": "tokenised data is made from the task's files: run the study, or name your files in "
+    "the task's `source`",
+}
+"""What to do instead, by the kind of a stage whose result cannot be adopted."""
 
 
 def adopt(
@@ -30,6 +45,9 @@ def adopt(
     Raises StoreDamaged (R011) when it does not fit the stage: nothing is adopted then.
     """
     stage = plan.stages[key]
+    if stage.kind in _INSTEAD:
+        text = f"a {stage.kind} stage cannot be adopted, only trainings and scorings"
+        raise _unfit(source, text, f"nothing was adopted; {_INSTEAD[stage.kind]}")
     store.prepare()
     missing = store.missing(stage)
     if not missing:
@@ -43,11 +61,9 @@ def adopt(
     try:
         if stage.kind == "train":
             return _checkpoint(plan, store, stage, source, note)
-        if stage.kind in SCORED:
-            return _scores(store, stage, missing, source, note, say)
+        return _scores(store, stage, missing, source, note, say)
     finally:
         lease.release()
-    raise _unfit(source, f"a {stage.kind} stage cannot be adopted, only trainings and scorings")
 
 
 def scores(text: str, source: Path, metric: str) -> dict[str, dict[str, Any]]:
@@ -143,30 +159,47 @@ def _fitted(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the weights under the names of our model, and where its checkpoint came from.
 
-    Names are those that our trainings leave (``backbone.``, ``head.``), or those of a model of
-    Transformers, of which the backbone is taken: a head there has another form. Every weight of the
-    backbone must be there and of its shape, and the head's too where a scoring reads this stage.
+    Names are those that our trainings leave (``backbone.``, ``head.``), those of a model of
+    Transformers, of which the backbone is taken (a head there has another form), or those of PEFT's
+    adapters where the plan tunes by LoRA. Every weight of the backbone, or of its adapters, must be
+    there and of its shape, and the head's too where an evaluation reads this stage. The heads of a
+    mix and of a replay serve their training alone, and are left.
     """
     from accelerate import Accelerator
 
+    from runtime import adapters
     from runtime.session import Session
-    from runtime.stages.train import new_model
-    from runtime.weights import aliases
+    from runtime.stages.train import new_model, singles
+    from runtime.weights import aliases, trained_state
 
-    if "mix" in stage.identity or plan.models[stage.model].get("tuning") in ("lora", "qlora"):
-        raise _unfit(source, "the weights of a mix or of adapters cannot be adopted")
-    session = Session(plan, store, Accelerator(cpu=True))
-    model = new_model(session.backbone(stage), stage, session)
-    state = model.state_dict()
-    if not any(name.startswith("backbone.") for name in tensors):
-        tensors = _renamed(tensors, state)
-    strange = sorted(tensors.keys() - state.keys())
-    shaped = [n for n, value in tensors.items() if n in state and value.shape != state[n].shape]
-    scored = any(
-        other.kind in SCORED and other.inputs.get("weights") == stage.key
+    mixed = "mix" in stage.identity
+    headed = any(
+        other.kind == "evaluate" and other.inputs.get("weights") == stage.key
         for other in plan.stages.values()
     )
-    needed = {name for name in state if name.startswith("backbone.") or scored} - aliases(model)
+    if mixed and headed:
+        text = "the heads of a mix, which the plan scores, cannot be adopted"
+        raise _unfit(source, text, f"adopt its scores instead; {_NOTHING}")
+    given = adapters.settings(plan.models[stage.model])
+    session = Session(plan, store, Accelerator(cpu=True))
+    if given is None:
+        backbone = session.backbone(stage)
+    else:
+        _same_adapter(source, given)
+        backbone = session.grown(stage, _start(plan, store, stage, source))[0]
+    model = new_model(backbone, singles(stage)[0], session)
+    known = dict(model.state_dict() if given is None else trained_state(model))
+    if mixed:
+        known = {name: value for name, value in known.items() if name.startswith("backbone.")}
+    if mixed or "replay" in stage.identity:
+        extra = "head" if mixed else "head:"
+        tensors = {name: value for name, value in tensors.items() if not name.startswith(extra)}
+    if not any(name.startswith("backbone.") for name in tensors):
+        newest = adapters.names(backbone)[-1] if given is not None else ""
+        tensors = _renamed(tensors, known, newest)
+    strange = sorted(tensors.keys() - known.keys())
+    shaped = [n for n, value in tensors.items() if n in known and value.shape != known[n].shape]
+    needed = {name for name in known if name.startswith("backbone.") or headed} - aliases(model)
     absent = sorted(needed - tensors.keys())
     for names, what in (
         (absent, "lacks"), (strange, "has what the model does not know:"),
@@ -178,14 +211,55 @@ def _fitted(
     return {k: v.contiguous() for k, v in tensors.items()}, session.origin(stage)
 
 
-def _renamed(tensors: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the weights of a model of Transformers our names; its head and pooler are left."""
+def _start(plan: Plan, store: Store, stage: Stage, source: Path) -> str | None:
+    """Return the training that a stage's adapters come after; it must be in the store."""
+    start = key = stage.inputs.get("start")
+    while key is not None:
+        if store.missing(plan.stages[key]):
+            text = f"the adapters come after those of {key}, which are not in the store"
+            raise _unfit(source, text, f"run or adopt these first; {_NOTHING}")
+        key = plan.stages[key].inputs.get("start")
+    return start
+
+
+def _same_adapter(source: Path, given: Mapping[str, Any]) -> None:
+    """Compare what PEFT notes beside an adapter with the plan: its scale is in no weight."""
+    path = source / "adapter_config.json"
+    if not path.is_file():
+        if any(source.glob("adapter_model*.safetensors")):
+            text = "adapter_config.json is not beside the adapter: its rank and alpha are not known"
+            raise _unfit(source, text)
+        return
+    try:
+        said = json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size < LARGEST else 0
+        if not isinstance(said, dict):
+            raise ValueError("it is no object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unfit(path, f"it cannot be read: {error}") from error
+    wanted = {"peft_type": "LORA", "r": given["rank"], "lora_alpha": given["alpha"]}
+    wanted |= dict.fromkeys(("use_dora", "use_rslora", "rank_pattern", "alpha_pattern"))
+    for name, value in wanted.items():
+        found = said.get(name)
+        if (found or None) != value:
+            text = f"{name} of the adapter is {str(found)[:40]}, and the plan has {value or 'none'}"
+            raise _unfit(path, text)
+
+
+def _renamed(tensors: Mapping[str, Any], known: Mapping[str, Any], adapter: str) -> dict[str, Any]:
+    """Give the weights of a model of Transformers, or of an adapter of PEFT, our names.
+
+    A head and a pooler are left; a weight of an adapter that fits nowhere keeps its name.
+    """
     found = {}
     for name, value in tensors.items():
-        for tail in (name, name.partition(".")[2]):  # `bert.encoder...` or `encoder...`
-            if f"backbone.{tail}" in state:
-                found[f"backbone.{tail}"] = value
-                break
+        matrix = _MATRIX.fullmatch(name)
+        ours = f"{matrix[1]}.{matrix[2]}.{adapter}.weight" if matrix and adapter else name
+        words = ours.split(".")
+        # `bert.encoder...` or `encoder...`; `base_model.model.model.layers...`
+        tails = (".".join(["backbone", *words[start:]]) for start in range(min(4, len(words))))
+        place = next((tail for tail in tails if tail in known), None)
+        if place is not None or (matrix and adapter):
+            found[place or name] = value
     return found
 
 
@@ -201,7 +275,5 @@ def _mark(name: str, digest: str, note: str) -> dict[str, str]:
     return {"source": name, "sha256": digest, "note": note, "when": when}
 
 
-def _unfit(source: Path, what: str) -> StoreDamaged:
-    return StoreDamaged(
-        "R011", what, where=str(source), hint="nothing was adopted; see docs/reference/store.md"
-    )
+def _unfit(source: Path, what: str, hint: str = _NOTHING) -> StoreDamaged:
+    return StoreDamaged("R011", what, where=str(source), hint=hint)

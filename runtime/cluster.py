@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,14 +14,18 @@ from compiler.errors import EnvironmentUnready
 from compiler.plan import Job, Plan
 from compiler.render import limited
 from compiler.site import Site
-from runtime import slurm
-from runtime.scheduler import Progress, unfinished
+from runtime import killer, slurm
+from runtime.scheduler import Progress, log_of, unfinished
 from runtime.slurm import Queued
 from runtime.store import Store
 from runtime.submissions import Submissions, load, told
 
 MARK = "stiltscale:"
 """What the comment of our jobs begins with."""
+
+
+KILLED = "Slurm says OUT_OF_MEMORY: the job took more memory than it was given"
+"""What the record of a failure says where the worker could not say it itself."""
 
 
 def active(plan: Plan, kept: Submissions, seen: Mapping[str, Queued]) -> dict[str, str]:
@@ -31,17 +35,22 @@ def active(plan: Plan, kept: Submissions, seen: Mapping[str, Queued]) -> dict[st
     return {name: i for name, i in ids.items() if i in seen and not seen[i].over}
 
 
-def submit(plan: Plan, folder: Path, store: Store, site: Site) -> tuple[int, int, int]:
+def submit(
+    plan: Plan, folder: Path, store: Store, site: Site, chosen: Collection[str] | None = None
+) -> tuple[int, int, int]:
     """Submit the unfinished jobs that Slurm does not have; count these, arrays, and those it has.
 
-    A job waits for those of its needs that are open. Raises EnvironmentUnready when Slurm cannot be
+    With ``chosen``, only jobs of these names. A job waits for those of its needs that are open, of
+    the others it takes what there is. Raises EnvironmentUnready when Slurm cannot be
     reached or refuses; what was submitted until then stays, and is found again.
     """
     kept = load(store, plan.name)
     seen = _asked()
     _recover(kept, seen)
     there = active(plan, kept, seen)
-    todo = {job.name: job for job in unfinished(plan, store)}
+    todo = {
+        job.name: job for job in unfinished(plan, store) if chosen is None or job.name in chosen
+    }
     fresh = {name for name in todo if name not in there}
     grouped, jobs = arrays(plan, site), {job.name: job for job in plan.jobs}
     ids = {name: number for name, number in there.items() if name in todo}
@@ -58,7 +67,7 @@ def submit(plan: Plan, folder: Path, store: Store, site: Site) -> tuple[int, int
             number = _send(kept, folder, store, site, array, some, dependency)
             ids |= {name: f"{number}_{index}" for index, name in some.items()}
             sent += 1
-    return len(fresh), sent, len(there)
+    return len(fresh), sent, len(there if chosen is None else there.keys() & set(chosen))
 
 
 def follow(
@@ -72,6 +81,7 @@ def follow(
     open_stages = {key for key in plan.stages if store.missing(plan.stages[key])}
     ended: dict[str, str] = {}
     watched: dict[str, str] | None = None
+    jobs = {job.name: job for job in plan.jobs}
     started = time.monotonic()
     while True:
         seen = slurm.queue()
@@ -79,6 +89,9 @@ def follow(
             there = active(plan, kept, seen)
             for name in set(watched or ()) - set(there):
                 ended[name] = _end(plan, store, kept, name, seen)
+                row = seen.get(kept.jobs[name].id)
+                if row is not None and row.state == "OUT_OF_MEMORY":
+                    killer.blame(plan, store, jobs[name], log_of(name), KILLED, elsewhere=True)
             watched = there
         fresh = tuple(sorted(k for k in open_stages if not store.missing(plan.stages[k])))
         open_stages.difference_update(fresh)
@@ -153,7 +166,7 @@ def _asked() -> dict[str, Queued]:
         raise EnvironmentUnready(
             "E050",
             "Slurm does not answer",
-            hint="`squeue` says why; nothing was submitted, run the same command again",
+            hint="`squeue` says why; nothing was changed, run the same command again",
         )
     return seen
 

@@ -105,17 +105,19 @@ def on_cluster(
     site: Site,
     detach: bool,
     console: Console,
+    jobs: Collection[str] | None = None,
 ) -> None:
-    """Submit what is missing of a plan to Slurm, follow it, and write the report.
+    """Submit what is missing of a plan, or of some of its jobs, to Slurm; follow it, and report.
 
     Raises StagesFailed when some stages are not done, after the report.
     """
     sent = _through_slurm(
-        calibrated(made, build, store), folder, build, store, site, detach, console
+        calibrated(made, build, store), folder, build, store, site, detach, console, jobs
     )
     if sent is not None:
         kept, codes = sent
-        _finish(made, kept, folder, study, codes, console)
+        asked = None if jobs is None else again.part(made, jobs).stages
+        _finish(made, kept, folder, study, codes, console, asked)
 
 
 def _through_slurm(
@@ -126,19 +128,21 @@ def _through_slurm(
     site: Site,
     detach: bool,
     console: Console,
+    jobs: Collection[str] | None = None,
 ) -> tuple[Store, dict[str, str]] | None:
-    """Submit what is missing of a plan, and follow it; return how those ended that ended badly.
+    """Submit what is missing of a plan, or of some of its jobs; return how the bad ones ended.
 
     None when it is not followed.
     """
     kept = _opened(made, folder, build, store, site)
     launches.verify(made, folder)
-    if not scheduler.unfinished(made, kept):
-        console.print(f"{made.name}: all {len(made.stages)} stages are done, nothing to run")
+    chosen = made if jobs is None else again.part(made, jobs)
+    if not scheduler.unfinished(chosen, kept):
+        console.print(f"{made.name}: all {len(chosen.stages)} stages are done, nothing to run")
         return kept, {}
-    jobs, sent, there = cluster.submit(made, folder, kept, site)
+    fresh, sent, there = cluster.submit(made, folder, kept, site, jobs)
     console.print(
-        f"{made.name}: {jobs} jobs submitted in {sent} arrays, {there} were there already",
+        f"{made.name}: {fresh} jobs submitted in {sent} arrays, {there} were there already",
         highlight=False,
     )
     if detach:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,20 @@ def why(plan: Plan, seen: Standing, key: str, study: str, folder: Path) -> str:
     if len(origins) > 5:
         lines.append(f"  and {len(origins) - 5} more that it needs failed")
     begun = state in ("ready", "waiting") and bool(seen.running)
-    advice = "a run is on, and comes to it" if begun else _next(state, origins, key, study)
+    advice = "a run is on, and comes to it" if begun else _next(state, key, study)
     lines += ["", f"  {advice}"]
+    return "\n".join(lines) + "\n"
+
+
+def folded(text: str, width: int) -> str:
+    """Break lines that are longer than a terminal is wide; what goes on stands as far in."""
+    lines = []
+    for line in text.splitlines():
+        inner = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(
+            line, max(width, 40), subsequent_indent=inner, break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
@@ -74,13 +87,13 @@ def _state(plan: Plan, seen: Standing, key: str) -> str:
     return f"waiting for what it needs: {_some(open_, seen.states)}"
 
 
-def _next(state: str, origins: list[str], key: str, study: str) -> str:
+def _next(state: str, key: str, study: str) -> str:
     if state == "done":
         return f"what its key is made of: stiltscale explain {study} {key}"
     if state == "running":
         return f"follow it: stiltscale logs {study} {key} --follow"
     if state in ("failed", "blocked"):
-        return f"after mending the cause: stiltscale retry {study} {origins[0] if origins else key}"
+        return f"after mending the cause: stiltscale retry {study} {key}"
     return f"to run it: stiltscale run {study}"
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from compiler.errors import EnvironmentUnready
 from compiler.plan import Job, Plan
 from compiler.render import unwritable
+from runtime import killer
 from runtime.lease import born
 from runtime.store import Store
 
@@ -25,6 +26,9 @@ TICK = 0.25
 
 GRACE = 10.0
 """Seconds that a job has to stop in before it is killed."""
+
+KILLED = "the system's out-of-memory killer ended a process of the job"
+"""What the record of a failure says where the worker could not say it itself."""
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks a run, or a job of it, to stop."""
@@ -101,27 +105,37 @@ def run(
     """Start the unfinished jobs in the order of their needs; return their exit codes by name.
 
     A job starts when those it comes after have ended, well or not: what it can do without the
-    failed ones it does. When this process is interrupted its jobs are asked to stop.
+    failed ones it does. When this process is interrupted its jobs are asked to stop. What a job
+    had in hand that the system's out-of-memory killer ended is recorded so.
     """
     waiting = unfinished(plan, store)
+    jobs = {job.name: job for job in waiting}
     ended = {job.name for job in plan.jobs} - {job.name for job in waiting}
     open_stages = {key for key in plan.stages if store.missing(plan.stages[key])}
     active: dict[str, subprocess.Popen[bytes]] = {}
     codes: dict[str, int] = {}
+    begun: dict[str, float] = {}
+    kills = killer.Kills()
     guess = Guess(plan, store)
     guess.learn(plan.stages.keys() - open_stages)
     started = time.monotonic()
     try:
         while waiting or active:
+            kills.look()
             for job in list(waiting):
                 if len(active) < parallel and ended.issuperset(job.after):
                     waiting.remove(job)
+                    begun[job.name] = time.monotonic()
                     active[job.name] = launch(folder, job, store)
             for name, process in list(active.items()):
                 if process.poll() is not None:
                     codes[name] = process.returncode
                     ended.add(name)
                     del active[name]
+                    if process.returncode:
+                        kills.look()
+                        if kills.recent(begun[name]):
+                            killer.blame(plan, store, jobs[name], log_of(name), KILLED)
             fresh = tuple(sorted(k for k in open_stages if not store.missing(plan.stages[k])))
             open_stages.difference_update(fresh)
             guess.learn(fresh)

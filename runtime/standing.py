@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from compiler.explain import reads
+from compiler.formats import duration
 from compiler.plan import Plan
 from runtime import cluster, progress
 from runtime.logs import harmless
@@ -137,7 +139,8 @@ def view(seen: Standing, width: int) -> Group:
     """Return what one screen of so many columns shows."""
     lines: list[Any] = [Text(f"{seen.study}: {seen.counts.get('done', 0)} of {seen.total} stages")]
     words = [f"{seen.counts[state]} {state}" for state in ORDER if seen.counts.get(state)]
-    lines += [Text(f"  {', '.join(words)}"), Text(f"  {times(seen)}"), Text("")]
+    clock = Padding(Text(times(seen)), (0, 0, 0, 2), expand=False)
+    lines += [Text(f"  {', '.join(words)}"), clock, Text("")]
     lines += [_kinds(seen)]
     for stage in seen.running[:SHOWN]:
         lines += _entry("running", stage.key, "  ".join(progress.words(stage.told).values()), width)
@@ -146,23 +149,28 @@ def view(seen: Standing, width: int) -> Group:
         said = f"{failed.failure_class}: {first_line(failed.message)}"
         lines += _entry("failed", failed.key, said, width)
         if failed.blocks:
-            lines.append(Text(f"           blocks {failed.blocks} stages"))
+            lines.append(
+                Text(f"           blocks {failed.blocks} stage{'s' * (failed.blocks > 1)}")
+            )
     lines += _more(len(seen.failed), "failed")
     if seen.failed:
         lines.append(Text("why: `stiltscale why STUDY STAGE`; again: `stiltscale retry STUDY`"))
+    elif seen.counts.get("done", 0) < seen.total and not seen.running and not seen.jobs:
+        lines.append(Text("no stage is running; to go on: `stiltscale run STUDY`"))
     return Group(*lines, *_slurm(seen))
 
 
 def times(seen: Standing) -> str:
     """Say the hours of stages spent and left, and when the study could be finished."""
-    spent = f"{seen.spent / 3600:.2f} h of stages spent"
+    spent = f"{duration(seen.spent)} of stages spent"
     if seen.total == seen.counts.get("done", 0):
         return f"{spent}, nothing left"
     if seen.left is None or seen.work_left is None:
-        return f"{spent}; what is left cannot be guessed before stages of each kind are done"
+        known = "can be guessed once a stage of each kind is done"
+        return f"{spent}; the rest {known}" if seen.spent else f"what is left {known}"
     begun = "" if seen.running else ", once it runs"
     clock = progress.clock(seen.left)
-    left = f"about {seen.work_left / 3600:.2f} h left: {clock}"
+    left = f"about {duration(seen.work_left)} left: {clock}"
     return f"{spent}, {left} with {seen.at_once} at a time{begun}"
 
 

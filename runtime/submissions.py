@@ -35,6 +35,11 @@ class Submissions:
     jobs: dict[str, Submitted] = field(default_factory=dict)
     intents: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    @property
+    def any(self) -> bool:
+        """Whether something was, or may have been, submitted."""
+        return bool(self.jobs or self.intents)
+
     def intend(self, token: str, array: str, when: str, jobs: Mapping[int, str]) -> None:
         """Note what is about to be submitted."""
         places = {str(index): job for index, job in jobs.items()}

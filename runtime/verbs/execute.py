@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from runtime.terminal import Build, ClusterAt, StoreAt, Study, screen
+
+if TYPE_CHECKING:
+    from compiler.plan import Plan
+    from compiler.site import Site
 
 
 def compile_(
@@ -83,12 +88,29 @@ def run(
                 limited = conduct.calibrated(made, build, store)
                 conduct.rehearse(limited, folder, build, store, site, screen())
                 return 0
-            try:
-                conduct.on_cluster(made, folder, study, build, store, site, detach, screen())
-            except KeyboardInterrupt:
-                return _left()
-            return 0
+            return on_slurm(made, folder, study, build, store, site, detach=detach)
         conduct.conduct(made, folder, study, build, store, parallel, screen())
+    return 0
+
+
+def on_slurm(
+    made: Plan,
+    folder: Path,
+    study: Path,
+    build: Path,
+    store: Path | None,
+    site: Site,
+    *,
+    detach: bool = False,
+    jobs: Collection[str] | None = None,
+) -> int:
+    """Submit what is missing, or some jobs of it, and follow them; Ctrl-C only stops following."""
+    from runtime import conduct
+
+    try:
+        conduct.on_cluster(made, folder, study, build, store, site, detach, screen(), jobs)
+    except KeyboardInterrupt:
+        return _left()
     return 0
 
 
@@ -154,13 +176,32 @@ def _left() -> int:
 
 
 def cancel(study: Study, build: Build = Path("build"), store: StoreAt = None) -> int:
-    """End a study's jobs on Slurm; what is finished is kept, and trainings save themselves."""
+    """End a study's jobs on Slurm, where trainings save themselves, or its run on this machine.
+
+    What is finished is kept, and the same `run` goes on from there; so are its pilot's.
+    """
     from compiler.pilot import pilots
-    from runtime import cluster, conduct
+    from runtime import cluster, conduct, halt, submissions
     from runtime.store import Store
 
     made = conduct.plan_to_report(study, build)
     kept = Store((store or build / "store").resolve())
-    ended = cluster.cancel(made, kept) + cluster.cancel(pilots(made), kept)
-    typer.echo(f"{ended} jobs cancelled")
+    ended = 0
+    for plan in (made, pilots(made)):
+        if submissions.load(kept, plan.name).any:
+            ended += cluster.cancel(plan, kept)
+    if ended:
+        typer.echo(f"{ended} jobs cancelled")
+        return 0
+    stopped = [
+        number
+        for plan in (made, pilots(made))
+        if (number := halt.halt(build / plan.name)) is not None
+    ]
+    if not stopped:
+        typer.echo(f"{made.name}: nothing is queued or runs that could be ended")
+    for number in stopped:
+        typer.echo(
+            f"the run on this machine has ended (process {number}); finished stages are kept"
+        )
     return 0

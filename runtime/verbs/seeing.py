@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from runtime.terminal import Build, StoreAt, Study, screen, whole_lines, write
+from runtime.terminal import Build, ClusterAt, StoreAt, Study, screen, whole_lines, write
 
 StageWords = Annotated[
     str, typer.Argument(help="Its key, or a part of it.", show_default=False, metavar="STAGE")
@@ -43,18 +43,21 @@ def status(
     if not watch:
         console.print(standing.view(seen, console.width), highlight=False)
         return seen.exit_code
-    if not console.is_terminal:
-        while seen.running:
+    try:
+        if not console.is_terminal:
+            while seen.running:
+                console.print(standing.view(seen, console.width), highlight=False)
+                time.sleep(every)
+                seen = standing.look(made, kept)
             console.print(standing.view(seen, console.width), highlight=False)
-            time.sleep(every)
-            seen = standing.look(made, kept)
-        console.print(standing.view(seen, console.width), highlight=False)
-        return seen.exit_code
-    with Live(standing.view(seen, console.width), console=console, auto_refresh=False) as live:
-        while seen.running:
-            time.sleep(every)
-            seen = standing.look(made, kept)
-            live.update(standing.view(seen, console.width), refresh=True)
+            return seen.exit_code
+        with Live(standing.view(seen, console.width), console=console, auto_refresh=False) as live:
+            while seen.running:
+                time.sleep(every)
+                seen = standing.look(made, kept)
+                live.update(standing.view(seen, console.width), refresh=True)
+    except KeyboardInterrupt:
+        return _looked_away()
     return seen.exit_code
 
 
@@ -69,7 +72,8 @@ def why(
     made = conduct.plan_to_report(study, build)
     key = find(made, stage)
     seen = standing.look(made, Store((store or build / "store").resolve()), queue=False)
-    write([reasons.why(made, seen, key, study.as_posix(), build / made.name)])
+    said = reasons.why(made, seen, key, study.as_posix(), build / made.name)
+    write([reasons.folded(said, whole_lines().width)])
     return 0
 
 
@@ -98,14 +102,23 @@ def logs(
     screen(stderr=True).print(path.as_posix(), soft_wrap=True, markup=False, highlight=False)
     text, at = end(path, lines)
     write([text])
-    while follow:
-        state = standing.look(made, kept, queue=False).states[key]
-        text, at = fresh(path, at)
-        write([text])
-        if state in ("done", "failed") and not text:
-            break
-        time.sleep(0.5)
+    try:
+        while follow:
+            state = standing.look(made, kept, queue=False).states[key]
+            text, at = fresh(path, at)
+            write([text])
+            if state in ("done", "failed") and not text:
+                break
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return _looked_away()
     return 0
+
+
+def _looked_away() -> int:
+    """Say what Ctrl-C ended, and what it did not; 130, since the end was not seen."""
+    screen(stderr=True).print("no longer watched; what runs goes on")
+    return 130
 
 
 def retry(
@@ -121,13 +134,18 @@ def retry(
     parallel: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time; default: the study's.")
     ] = None,
+    engine: Annotated[
+        Literal["local", "slurm"] | None,
+        typer.Option(help="Default: Slurm if the study was submitted there, else this machine."),
+    ] = None,
+    cluster: ClusterAt = None,
 ) -> int:
-    """Run failed stages again on this machine, with what they block; or one stage's job."""
+    """Run failed stages again, with what they block; or one stage's job and what it needs."""
     import signal
 
     from compiler.explain import find
     from compiler.render import alone
-    from runtime import again, conduct, standing
+    from runtime import again, conduct, standing, submissions
     from runtime.abilities import refuse_unknown
     from runtime.scheduler import STOPPING
     from runtime.store import Store
@@ -138,17 +156,35 @@ def retry(
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
     made = conduct.expanded(study)
-    refuse_unknown(made, "local")
+    kept = Store((store or build / "store").resolve())
+    chosen = engine or ("slurm" if submissions.load(kept, made.name).any else "local")
+    if chosen == "local" and cluster:
+        raise typer.BadParameter("--cluster goes with --engine slurm")
+    if chosen == "slurm" and parallel:
+        raise typer.BadParameter("--parallel is for this machine (--engine local)")
+    refuse_unknown(made, chosen)
     key = find(made, stage) if stage else None
     folder = conduct.output_folder(made, build, store)
     with alone(folder):
-        kept = Store((store or build / "store").resolve())
         states = standing.look(made, kept, queue=False).states
         jobs = again.of_stage(made, states, key) if key else again.of_failed(made, states)
         if not jobs:
             typer.echo(f"{key} is done" if key else f"{made.name}: no stage has failed")
             return 0
-        conduct.conduct(made, folder, study, build, store, parallel, screen(), jobs)
+        if chosen == "slurm":
+            from runtime.verbs.execute import on_slurm
+
+            site = conduct.site_of(made, cluster)
+            code = on_slurm(made, folder, study, build, store, site, jobs=jobs)
+            if code:
+                return code
+        else:
+            conduct.conduct(made, folder, study, build, store, parallel, screen(), jobs)
+        left = sum(
+            state != "done" for state in standing.look(made, kept, queue=False).states.values()
+        )
+    if left:
+        typer.echo(f"{left} other stages are still to be done: stiltscale run {study}")
     return 0
 
 
@@ -170,11 +206,13 @@ def serve(
 
     made = conduct.plan_to_report(study, build)
     kept = Store((store or build / "store").resolve())
-    with server.listening(made, kept, build / made.name, study.as_posix(), host, port) as running:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        server.listening(made, kept, build / made.name, study.as_posix(), host, port) as running,
+    ):
         lines = [f"{made.name}: {running.address}", "Ctrl-C ends it; the study goes on."]
         if host not in ("127.0.0.1", "localhost", "::1"):
             lines.append("This is no loopback address: whoever reads the traffic sees the page.")
         typer.echo("\n".join(lines))
-        with contextlib.suppress(KeyboardInterrupt):
-            running.serve_forever()
+        running.serve_forever()
     return 0

@@ -120,12 +120,14 @@ def test_a_run_that_is_asked_to_stop_leaves_nothing_running(
     study = write_study(tmp_path, seeds=[1, 2, 3])
     store = Store(tmp_path / "build" / "store")
     with running(study, store, 18) as process:
-        family = descendants(process.pid)
+        family, before = descendants(process.pid), records(store)
         process.send_signal(number)
         wait_for(lambda: process.poll() is not None, 30)
         assert process.returncode == 130
         assert not any(born(pid) for pid in family)
     assert nothing_left(store)
+    after = records(store)
+    assert {key: after[key] for key in before} == before
 
 
 def group(script: str, folder: Path) -> subprocess.Popen[bytes]:

@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from tiny import write_study
 from typer.testing import CliRunner
 
+from compiler.pilot import pilots
 from compiler.plan import Plan
+from compiler.render import render, write
 from runtime.cli import app
 from runtime.model import read_backbone
 from runtime.store import Store, status
@@ -28,6 +30,8 @@ SECRETS = {
     )
 }  # fmt: skip
 
+TOKEN = "hf_secretTpvLwXyZ"
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan, Store]:
@@ -40,24 +44,44 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan, Stor
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SECRETS.items():
             patch.setenv(name, value)
+        patch.setenv("HF_TOKEN_PATH", str(folder / "token"))  # where the hub's library keeps one
+        (folder / "token").write_text(f"{TOKEN}\n")
         plan = plan_of(study)
         store = Store(folder / "build" / "store")
         assert work(plan, store) == 3
+        trial = pilots(plan)
+        assert work(trial, store) == 3
+        write(render(trial), folder / "build" / trial.name)
         for verb in ("compile", "report"):
             done = CliRunner().invoke(app, [verb, str(study), "--build", str(folder / "build")])
             assert done.exit_code == 0, done.output
     return study, plan, store
 
 
-def test_no_secret_is_written(finished: tuple[Path, Plan, Store]) -> None:
-    build = finished[2].root.parent
+def test_no_secret_is_written(
+    finished: tuple[Path, Plan, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, plan, store = finished
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    build = store.root.parent
+    failed = next(key for key in plan.stages if store.failure(key) is not None)
+    at = ["--build", str(build)]
+    for words in (["status"], ["status", "--json"], ["why", failed], ["plan"], ["explain", failed]):
+        done = CliRunner().invoke(app, [words[0], str(study), *words[1:], *at])
+        assert done.stdout, done.output
+        (build / f"said-{'-'.join(words)}.txt").write_text(done.output)
     files = [path for path in build.rglob("*") if path.is_file()]
-    assert {"plan.json", "env.sh", "report.html", "record.json", "failure.json"} <= {
-        path.name for path in files
-    }
+    names = {path.name for path in files}
+    assert {"plan.json", "env.sh", "submit.sh", "report.html", "record.json"} <= names
+    assert {"failure.json", f"said-why-{failed}.txt"} <= names
+    assert {".sh", ".sbatch", ".yaml"} <= {path.suffix for path in files}
+    assert {path.parent.parent.name for path in build.glob("*/launch/*.sh")} > {plan.name}
+    assert [record for record in build.rglob("record.json") if "pilot" in record.read_text()]
     for path in files:
         content = path.read_bytes()
-        found = [name for name, value in SECRETS.items() if value.encode() in content]
+        secrets = {**SECRETS, "the hub's token": TOKEN}
+        found = [name for name, value in secrets.items() if value.encode() in content]
         assert not found, f"{path} holds {found}"
 
 
