@@ -99,10 +99,10 @@ def logs(
     key = find(made, stage)
     kept = Store((store or build / "store").resolve())
     path = log_of(made, kept, build / made.name, key)
-    screen(stderr=True).print(path.as_posix(), soft_wrap=True, markup=False, highlight=False)
-    text, at = end(path, lines)
-    write([text])
     try:
+        screen(stderr=True).print(path.as_posix(), soft_wrap=True, markup=False, highlight=False)
+        text, at = end(path, lines)
+        write([text])
         while follow:
             state = standing.look(made, kept, queue=False).states[key]
             text, at = fresh(path, at)
