@@ -16,6 +16,7 @@ setup: $(INSTALLED) ## create .venv and install what everything here needs
 
 $(INSTALLED): pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): PyTorch and others, 2.3 GB; some minutes without a word"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint requirements.lock --editable '.[quickstart,dev,docs]'
 	touch $@

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from compiler.catalog import Catalog
 from compiler.check import check
-from compiler.entries import Family
+from compiler.entries import Family, Task
 from compiler.errors import EnvironmentUnready, StudyInvalid
 from compiler.resolve import Resolved
 from compiler.terms import UNTRAINED
@@ -60,6 +60,9 @@ def default(field: str, answers: Mapping[str, str], catalog: Catalog) -> str:
     if field == "family":
         return EMBEDDED["family"] if _embedded(catalog) else HUB["family"]
     chosen = EMBEDDED if answers.get("family") == EMBEDDED["family"] else HUB
+    if field == "languages" and "targets" in answers:
+        there = _known(field, answers, catalog)
+        return ", ".join(x for x in words(chosen[field]) if x in there) or "all"
     if field == "sizes" and field not in chosen:
         return ", ".join(_sizes(catalog.families[answers["family"]]))
     return chosen[field]
@@ -85,7 +88,31 @@ def problem(field: str, text: str, answers: Mapping[str, str], catalog: Catalog)
     unknown = [word for word in words(text) if word not in known]
     if field == "languages" and text == "all":
         return ""
-    return f"`{unknown[0]}` is not known here; {suggest(unknown[0], known)}" if unknown else ""
+    if not unknown:
+        return ""
+    here = "in the targets" if field == "languages" else "here"
+    verb = {"targets": "tasks", "intermediate": "tasks", "family": "models", "device": "hardware"}
+    hint = suggest(unknown[0], known, verb.get(field, field))
+    return f"`{unknown[0]}` is not known {here}; {hint}"
+
+
+def choices(field: str, answers: Mapping[str, str], catalog: Catalog) -> str:
+    """Return what a question may be answered with, '' when that is said by the question.
+
+    With the embedded family the tasks that need no download are named, as they fit it.
+    """
+    if field in ("name", "seeds"):
+        return ""
+    names = _known(field, answers, catalog)
+    if field in ("intermediate", "targets") and answers.get("family") == EMBEDDED["family"]:
+        names = [name for name in names if catalog.tasks[name].source.reader is not None]
+        return f"without a download: {', '.join(names)}; others: `stiltscale tasks`"
+    if field == "languages" and len(names) > 24:
+        return f"{len(names)} languages have data: `stiltscale languages`"
+    if field == "device":
+        return "auto, cpu, cuda, or a device of `stiltscale hardware`, which plans hours by it"
+    also = f"; or {', '.join(catalog.benchmarks)}" if field == "targets" else ""
+    return f"from: {', '.join(names)}{also}"
 
 
 def words(text: str) -> list[str]:
@@ -191,10 +218,18 @@ def _known(field: str, answers: Mapping[str, str], catalog: Catalog) -> list[str
     if field == "targets":
         return list(catalog.tasks)
     if field == "languages":
-        return sorted({code for task in catalog.tasks.values() for code in task.languages})
+        return sorted({code for task in _targets(answers, catalog) for code in task.languages})
     if field == "recipe":
         return list(catalog.recipes)
     return list(dict.fromkeys(["auto", "cpu", "cuda", *catalog.devices]))
+
+
+def _targets(answers: Mapping[str, str], catalog: Catalog) -> list[Task]:
+    """Return the tasks that the answers so far score; all that there are before the question."""
+    text = answers.get("targets", "")
+    benchmark = catalog.benchmarks.get(text)
+    names = [entry.task for entry in benchmark.tasks] if benchmark else words(text)
+    return [catalog.tasks[name] for name in names or catalog.tasks]
 
 
 def _sizes(family: Family) -> list[str]:

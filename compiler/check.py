@@ -88,6 +88,7 @@ def check(path: Path, *, installed: bool = True, locked: bool = True) -> Resolve
     rules.coverage(catalog, ladder, families, targets, say)
     rules.sources(corpora, targets, say)
     rules.caveats(targets, say)
+    rules.unscored(study, targets, say)
     rules.margin(study, ladder, families, targets, treatments, say)
     rules.replaced(catalog, _used(study, treatments, targets, families, corpora), say)
     strategies = fitting.fitted(study, catalog, ladder, *design, say)

@@ -21,6 +21,9 @@ KINDS = ("tasks", "corpora", "models", "languages", "hardware", "recipes", "benc
 WIDE = 120
 """Columns of a terminal from which on a table shows more than the essential."""
 
+WIDEST = 150
+"""Columns from which on the files are shown of what has many columns; `--format json` has all."""
+
 WHOLE = 36
 """Longest name or file that is kept in one line when the terminal is narrow."""
 
@@ -42,6 +45,8 @@ def table(catalog: Catalog, kind: str, width: int) -> Table:
     files = files_of(catalog, kind)
     rows = [{**row, "file": files[row[_NAMED[kind]]]} for row in _ROWS[kind](catalog)]
     wide = _WIDE_ONLY[kind] if width < WIDE else ()
+    if width < WIDEST and kind in ("tasks", "models", "corpora", "recipes"):
+        wide = (*wide, "file")
     columns = [name for name in (rows[0] if rows else {"file": ""}) if name not in wide]
     shown = Table(
         box=box.SIMPLE,
@@ -262,9 +267,9 @@ _ROWS: dict[str, Callable[[Catalog], list[Row]]] = {
 }
 
 _WIDE_ONLY: dict[str, tuple[str, ...]] = {
-    "tasks": ("title", "metric", "trained on", "data"),
+    "tasks": ("title", "metric", "trained on"),
     "corpora": ("title", "licence"),
-    "models": ("family", "checkpoint", "gated", "licence"),
+    "models": ("checkpoint", "gated", "licence"),
     "languages": ("ISO 639-3", "XLM-R", "BLOOM"),
     "hardware": ("title", "GB/s"),
     "recipes": ("title",),

@@ -240,6 +240,11 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "Leave the language out of the target's `languages`, use other data if the task's "
         "limitations name some, or acknowledge it; plan and report print it.",
     ),
+    "C234": (
+        "no target has data in `sw`: nothing is scored in it",
+        "Take the language out, or add a target that has it: `stiltscale languages` counts the "
+        "tasks of each.",
+    ),
     "C240": (
         "`bloom-176b` does not fit 8 a100-80gb: mnli takes 369.8 of 79.0 GiB even by fsdp2",
         "Take one of the ways out that are named, with their memory and hours: more devices, or "
@@ -323,6 +328,11 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "E007": (
         "the number of processes was planned as 2, and is 1",
         "Start the job by its own launch script, on the device that the study names.",
+    ),
+    "E008": (
+        "the study asks for a GPU (CUDA), and this machine shows none",
+        "Give `device: cpu` or `device: auto` in `hardware`, or run it where there is a GPU: "
+        "`plan`, `compile` and `fetch` need none, nor does `run --engine slurm`.",
     ),
     "E010": (
         "this version cannot run all of the plan: span_extraction",

@@ -121,7 +121,9 @@ def models(
         path: Path_ = ("models", place) if several else ("models",)
         family = catalog.families.get(ladder.family)
         if family is None:
-            hint = suggest(ladder.family, catalog.families)
+            near = _family_of(ladder.family, catalog)
+            hint = f"did you mean `{near}`?" if near else ""
+            hint = hint or suggest(ladder.family, catalog.families, "models")
             say("C101", f"there is no model family `{ladder.family}`", hint, (*path, "family"))
             continue
         describes[family.family] = family.description
@@ -156,6 +158,18 @@ def models(
                 ("models", index),
             )
     return tuple(chosen), families, describes
+
+
+def _family_of(word: str, catalog: Catalog) -> str:
+    """Return the family that has a checkpoint of such a name, as `xlm-roberta-base`, or ''."""
+    wanted = word.lower().rpartition("/")[2]
+    for name, family in catalog.families.items():
+        for member in family.members:
+            hub = member.checkpoint.hub if member.checkpoint else None
+            known = (hub or "").lower().rpartition("/")[2]
+            if len(wanted) > 3 and (known == wanted or known.startswith(f"{wanted}-")):
+                return name
+    return ""
 
 
 def member_path(study: Study, index: int) -> Path_:
@@ -228,7 +242,12 @@ def arms(study: Study, catalog: Catalog, say: Say) -> Iterator[Treatment]:
         for name in arm.tasks:
             task = catalog.tasks.get(name)
             if task is None:
-                say("C103", f"there is no task `{name}`", suggest(name, catalog.tasks), path)
+                say(
+                    "C103",
+                    f"there is no task `{name}`",
+                    suggest(name, catalog.tasks, "tasks"),
+                    path,
+                )
             elif task.kind in UNTRAINED:
                 say(
                     "C111",
@@ -315,13 +334,13 @@ def goals(study: Study, catalog: Catalog, say: Say) -> Iterator[Goal]:
                 say(
                     "C105",
                     f"no known task has the language `{language}`",
-                    suggest(language, every),
+                    suggest(language, every, "languages"),
                     ("languages", index),
                 )
     for name, languages, train_on, path in _wanted(study, catalog, say):
         task = catalog.tasks.get(name)
         if task is None:
-            say("C103", f"there is no task `{name}`", suggest(name, catalog.tasks), path)
+            say("C103", f"there is no task `{name}`", suggest(name, catalog.tasks, "tasks"), path)
             continue
         if (why := _unscored(task)) is not None:
             say("C126", f"`{name}` cannot be a target: {why}", "use it as an intermediate", path)

@@ -147,12 +147,25 @@ def caveats(goals: tuple[Goal, ...], say: Say) -> None:
                 say("C233", what, hint, goal.path)
 
 
+def unscored(study: Study, goals: tuple[Goal, ...], say: Say) -> None:
+    """Say which languages of the study no target is scored in."""
+    scored = {language for goal in goals for language in goal.languages}
+    own = all(not target.languages for target in study.targets.members)
+    if not goals or not own or study.languages == "all":
+        return  # a target's own list stands in the place of the study's
+    for index, language in enumerate(study.languages):
+        if language != "en" and language not in scored:
+            what = f"no target has data in `{language}`: nothing is scored in it"
+            say("C234", what, "take it out, or add a target that has it", ("languages", index))
+
+
 def hardware(study: Study, catalog: Catalog, say: Say) -> None:
     """Say when the device is none that is known."""
     name = study.hardware.device
     known = ["auto", "cpu", "cuda", *catalog.devices]
     if name not in known:
-        hint = suggest(name, known)
+        meant = "cuda" if name.lower() in ("gpu", "nvidia") else name
+        hint = f"did you mean `{meant}`?" if meant in known else suggest(name, known, "hardware")
         say("C120", f"there is no device `{name}`", hint, ("hardware", "device"))
 
 

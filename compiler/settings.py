@@ -42,7 +42,7 @@ def settings(
     choice = study.recipe
     recipe = catalog.recipes.get(choice.name)
     if recipe is None:
-        hint = suggest(choice.name, catalog.recipes)
+        hint = suggest(choice.name, catalog.recipes, "recipes")
         say("C113", f"there is no recipe `{choice.name}`", hint, ("recipe",))
         return {}
     wanted: dict[tuple[Phase, str], None] = {}

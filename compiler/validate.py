@@ -43,19 +43,32 @@ def validate(document: Document, model: type[M]) -> M:
     except ValidationError as error:
         errors = _merged(document, error.errors(include_url=False))
         found = [_diagnostic(document, model, e) for e in errors]
-        raise StudyInvalid(list({(d.span, d.message): d for d in found}.values())) from None
+        # A word that stands for two fields, as a task's for an arm's name too, is one mistake.
+        said = {(d.span, d.message.partition(": ")[2] or d.message): d for d in reversed(found)}
+        raise StudyInvalid([d for d in found if d in said.values()]) from None
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Say what the author may have meant, or what there is to choose from; '' when nothing."""
+def suggest(word: str, known: Iterable[str], verb: str = "", most: int = 12) -> str:
+    """Say what the author may have meant, or what there is to choose from; '' when nothing.
+
+    Of many names the first ``most`` are shown; ``verb`` is what lists them all.
+    """
     names = sorted(set(known), key=lambda name: (name.isdigit() and int(name), name))
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = close or [name for name in names if len(word) > 1 and _initials(name) == word]
     if close:
         return f"did you mean `{close[0]}`?"
     if not names:
         return ""
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    return f"choose from: {shown}"
+    shown = ", ".join(names[:most])
+    if len(names) <= most:
+        return f"choose from: {shown}"
+    return f"choose from: {shown}, ..." + (f"; `stiltscale {verb}` lists all" if verb else "")
+
+
+def _initials(name: str) -> str:
+    """Return the short form of a name of several words, as `lr` of `learning_rate`."""
+    return "".join(word[:1] for word in re.split(r"[_-]", name))
 
 
 def _frozen(value: Any) -> Any:
@@ -103,7 +116,7 @@ def _diagnostic(document: Document, model: type[BaseModel], error: ErrorDetails)
     kind = error["type"]
     if kind == "extra_forbidden":
         key = str(error["loc"][-1])
-        hint = suggest(key, _fields(model, error["loc"][:-1]))
+        hint = suggest(key, _fields(model, error["loc"][:-1]), most=40)
         span = document.span(path, key=True)
         return Diagnostic("S011", "error", f"there is no field `{key}` here", hint, span)
     if kind == "missing":
@@ -142,7 +155,8 @@ def _explained(kind: str, error: ErrorDetails, name: str) -> tuple[str, str]:
 
 def _shape_hint(expected: str, value: Any, name: str) -> str:
     if name in _EXAMPLES and "number" not in expected:
-        return f"for example `{_EXAMPLES[name]}`"
+        where = "; `stiltscale models` lists the families" if name == "models" else ""
+        return f"for example `{_EXAMPLES[name]}`{where}"
     scalar = isinstance(value, (str, int, float)) and not isinstance(value, bool)
     if scalar and "a list" in expected:
         return f"write `[{value}]`" if len(str(value)) <= 60 else "put it in brackets"
@@ -170,6 +184,11 @@ def _name_words(pattern: str, value: str) -> tuple[str, str]:
     if ",99}" in pattern or ",39}" in pattern:
         kind = "a variable" if "_0-9]" in pattern or "9_]" in pattern else "an option of sbatch"
         return f"{_quoted(value)} is not the name of {kind}", ""
+    if re.fullmatch(r"[\w.-]+( [\w.-]+)+", value):
+        return (
+            f"{_quoted(value)} is not a name that files and scripts can bear",
+            f"did you mean `{', '.join(value.split())}`?",
+        )
     small = "A-Z" not in pattern
     return (
         f"{_quoted(value)} is not a name that files and scripts can bear",

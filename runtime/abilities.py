@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 
 from compiler.errors import EnvironmentUnready
 from compiler.plan import Plan, Stage
 from compiler.shape import shape
 
+_GPU = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""What the drivers of NVIDIA, of Windows' Linux and of AMD show: PyTorch need not be asked."""
+
 
 def refuse_unknown(plan: Plan, engine: str = "local") -> None:
     """Raise EnvironmentUnready (E010) when a plan has stages that cannot be run by an engine.
+
+    E008 when it asks for a GPU that this machine has not: each stage would fail by itself, late.
 
     Such plans can be checked, shown, compared and compiled; running half of one would leave cells
     missing without a reason that the study could mend.
@@ -51,6 +57,22 @@ def refuse_unknown(plan: Plan, engine: str = "local") -> None:
             f"this version cannot run all of the plan: {shown}",
             hint="take these out of the study, or use `plan` and `compile` alone",
         )
+    if engine == "local" and plan.execution.get("device") == "cuda" and not has_cuda():
+        raise EnvironmentUnready(
+            "E008",
+            "the study asks for a GPU (CUDA), and this machine shows none",
+            hint="give `device: cpu` or `device: auto` in `hardware`, or run it where there is "
+            "one; `plan`, `compile` and `fetch` work here",
+        )
+
+
+def has_cuda() -> bool:
+    """Tell whether this machine has a GPU that PyTorch takes; without one only after loading it."""
+    if any(Path(name).exists() for name in _GPU):
+        return True
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def indivisible(plan: Plan, model: str, strategy: str, trainings: Sequence[Stage]) -> str | None:

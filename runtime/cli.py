@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +17,23 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def told(asked: bool) -> None:
+    """Print the version and end, when that is all that is asked."""
+    if asked:
+        typer.echo(f"stiltscale {importlib.metadata.version('stiltscale')}")
+        raise typer.Exit
+
+
+@app.callback(help=app.info.help)
+def about(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=told, is_eager=True, help="Print the version and end."),
+    ] = False,
+) -> None:
+    """Take the options that stand before any verb."""
 
 
 def main() -> None:
@@ -70,41 +89,54 @@ def generated(root: Path) -> dict[Path, str]:
     return schemas | {root / "docs" / "reference" / n: text for n, text in pages.items()}
 
 
-for function in (
-    study.check,
-    study.plan,
-    study.power,
-    study.explain,
-    study.diff,
-    catalog.tasks,
-    catalog.corpora,
-    catalog.models,
-    catalog.languages,
-    catalog.hardware,
-    catalog.recipes,
-    catalog.benchmarks,
-    execute.compile_,
-    execute.pilot,
-    execute.run,
-    seeing.status,
-    seeing.why,
-    seeing.logs,
-    seeing.retry,
-    seeing.serve,
-    execute.cancel,
-    answer.report,
-    answer.scores,
-    answer.analyse,
-    author.init,
-    author.lock,
-    author.fetch,
-    catalog.fit,
-    catalog.trace,
-    schema,
-):
-    app.command(name=function.__name__.rstrip("_"))(verb(function))
+GROUPS: dict[str, tuple[Callable[..., int], ...]] = {
+    "A study, from first to last": (
+        author.init,
+        study.check,
+        study.plan,
+        study.power,
+        execute.run,
+        seeing.status,
+        answer.report,
+        answer.scores,
+    ),
+    "While it runs, and when something fails": (
+        seeing.why,
+        seeing.logs,
+        seeing.retry,
+        seeing.serve,
+        execute.cancel,
+    ),
+    "What there is to choose from": (
+        catalog.tasks,
+        catalog.models,
+        catalog.languages,
+        catalog.recipes,
+        catalog.corpora,
+        catalog.benchmarks,
+        catalog.hardware,
+        catalog.fit,
+    ),
+    "Further": (
+        study.diff,
+        study.explain,
+        execute.compile_,
+        execute.pilot,
+        author.lock,
+        author.fetch,
+        answer.analyse,
+        catalog.trace,
+        schema,
+    ),
+}
+"""The verbs by when they are wanted, each under its heading of `--help`."""
 
-app.add_typer(store.app, name="store")
+for heading, functions in GROUPS.items():
+    for function in functions:
+        name = function.__name__.rstrip("_")
+        app.command(name=name, rich_help_panel=heading)(verb(function))
+
+app.add_typer(store.app, name="store", rich_help_panel="Further")
 
 
 if __name__ == "__main__":

@@ -48,8 +48,9 @@ def log_of(plan: Plan, store: Store, folder: Path, key: str) -> Path:
         "E070",
         f"there is no log of {key} here",
         where=str(folder / "logs"),
-        hint="it has not begun, ran under another --build, or its launch script was started by "
-        "hand: what that says is in its own terminal",
+        hint="it has not begun, or another study or another --build ran it (with the same store): "
+        "its log is in that study's folder; a launch script started by hand says all in its own "
+        "terminal",
     )
 
 

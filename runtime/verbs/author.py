@@ -47,6 +47,7 @@ def init(
     if path:
         author.refuse_existing(path, force)
     answers: dict[str, str] = {}
+    asked = False
     for field, text in author.QUESTIONS.items():
 
         def fitting(answer: str, field: str = field) -> str:
@@ -57,6 +58,12 @@ def init(
 
         value, proposed = given[field], author.default(field, answers, known)
         if value is None and not yes:
+            if not asked:
+                typer.echo("Enter takes the answer in brackets; nothing is written before the end.")
+            asked = True
+            may = author.choices(field, answers, known)
+            typer.echo(f"\n{text}" + (f" ({may})" if may else ""))
+            text = field
             value = typer.prompt(text, default=proposed, value_proc=fitting)
         answers[field] = fitting(value or proposed)
     path = path or Path(f"{answers['name']}.yaml")
@@ -71,6 +78,8 @@ def init(
         raise unwritable(path.parent, error) from error
     shown = path.as_posix()
     lines = [f"{shown} is written. Next:"]
+    if len(author.words(answers["seeds"])) < 3:
+        lines.insert(0, "Fewer than three seeds tell little of the noise of a run; see `check`.")
     lines += [f"  stiltscale {verb:7} {shown}" for verb in ("check", "plan", "run")]
     if not header:
         lines += [

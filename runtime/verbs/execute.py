@@ -161,7 +161,10 @@ def pilot(
 def _fitting(engine: str, parallel: int | None, of_slurm: object) -> None:
     """Refuse options that are for the other engine."""
     if engine == "local" and of_slurm:
-        raise typer.BadParameter("--cluster, --dry-run and --detach go with --engine slurm")
+        raise typer.BadParameter(
+            "--cluster, --dry-run and --detach go with --engine slurm; "
+            "`stiltscale plan` shows what would run here"
+        )
     if engine == "slurm" and parallel:
         raise typer.BadParameter("--parallel is for this machine; a cluster's file has `at_once`")
 
