@@ -78,10 +78,15 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.said = 0.0
+        self.begun = False
         self.failed: set[str] = set()
 
     def tell(self, progress: Progress) -> None:
         """Print what is new."""
+        if not self.begun and progress.jobs:  # else nothing is said until a stage is done
+            self.begun = True
+            names = ", ".join(sorted(progress.jobs))
+            self.line(progress, f"started {names}; a line follows for each stage that is done")
         first = progress.done - len(progress.fresh)
         for number, key in enumerate(progress.fresh, first + 1):
             self.line(progress, f"{number:>4}/{progress.total}  done  {key}")

@@ -76,19 +76,21 @@ class Guess:
         A running stage says itself what is left of it, where it knows; stages of a model that
         none of their kind has been done for count as those of the other models.
         """
-        kinds: dict[str, list[float]] = {}
+        by_kind: dict[str, list[float]] = {}
         for (kind, _), seconds in self.taken.items():
-            kinds.setdefault(kind, []).extend(seconds)
+            by_kind.setdefault(kind, []).extend(seconds)
+        means = {pair: sum(seconds) / len(seconds) for pair, seconds in self.taken.items()}
+        kinds = {kind: sum(seconds) / len(seconds) for kind, seconds in by_kind.items()}
         total = longest = 0.0
         for key in open_stages:
             stage = self.plan.stages[key]
             told = running.get(key, {}).get("progress", {}).get("seconds_left")
-            known = self.taken.get((stage.kind, stage.model)) or kinds.get(stage.kind)
+            known = means.get((stage.kind, stage.model), kinds.get(stage.kind))
             if told is not None:
                 longest = max(longest, float(told))
                 total += float(told)
-            elif known:
-                total += sum(known) / len(known)
+            elif known is not None:
+                total += known
             else:
                 return None
         return max(longest, total / max(1, at_once))
@@ -111,7 +113,7 @@ def run(
     waiting = unfinished(plan, store)
     jobs = {job.name: job for job in waiting}
     ended = {job.name for job in plan.jobs} - {job.name for job in waiting}
-    open_stages = {key for key in plan.stages if store.missing(plan.stages[key])}
+    open_stages = {key for job in waiting for key in job.stages if store.missing(plan.stages[key])}
     active: dict[str, subprocess.Popen[bytes]] = {}
     codes: dict[str, int] = {}
     begun: dict[str, float] = {}
@@ -136,7 +138,8 @@ def run(
                         kills.look()
                         if kills.recent(begun[name]):
                             killer.blame(plan, store, jobs[name], log_of(name), KILLED)
-            fresh = tuple(sorted(k for k in open_stages if not store.missing(plan.stages[k])))
+            there = sorted(open_stages & store.present())
+            fresh = tuple(key for key in there if not store.missing(plan.stages[key]))
             open_stages.difference_update(fresh)
             guess.learn(fresh)
             running = {k: v for k, v in store.running().items() if k in plan.stages}

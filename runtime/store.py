@@ -41,17 +41,14 @@ class Store:
     """
 
     root: Path
-    _read: dict[Path, tuple[tuple[int, int], Record | None]] = field(
+    _read: dict[str, tuple[tuple[int, int], Record | None]] = field(
         default_factory=dict, repr=False, compare=False
     )
     _verified: set[Path] = field(default_factory=set, repr=False, compare=False)
 
     def folder(self, key: str, part: str = "all") -> Path:
         """Return where a part lives; refuses names that could lead out of the store."""
-        for word in (key, part):
-            if not _SAFE.match(word):
-                raise StoreDamaged("R002", f"not a stage or part name: {word!r}")
-        return self.root / "stages" / key / part
+        return self.root / "stages" / _name(key) / _name(part)
 
     def record(self, key: str, part: str = "all") -> Record | None:
         """Return the record of a finished part; None when there is none, or none to be trusted.
@@ -60,24 +57,36 @@ class Store:
         with the size it had is looked at each time. Raises EnvironmentUnready when the store
         cannot be read.
         """
-        folder = self.folder(key, part)
-        path = folder / "record.json"
+        folder = f"{self.root}/stages/{_name(key)}/{_name(part)}"
+        path = f"{folder}/record.json"  # text: a Path of each part would take most of the time
         try:
-            if not stat.S_ISDIR(folder.lstat().st_mode):
+            if not stat.S_ISDIR(os.lstat(folder).st_mode):
                 return None  # a link may lead out of the store
-            found = path.lstat()
+            found = os.lstat(path)
             if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
                 return None
             state = (found.st_mtime_ns, found.st_size)
             known = self._read.get(path)
             if known is None or known[0] != state:
-                known = self._read[path] = (state, _sound(path, key, part))
+                known = self._read[path] = (state, _sound(Path(path), key, part))
             record = known[1]
             return record if record is not None and _whole(folder, record) else None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise _unreadable(Path(path), error) from error
+
+    def present(self) -> set[str]:
+        """Return the stages that have a folder: only these can have a record or a failure.
+
+        One look at a folder, where asking for each stage of a large plan would be thousands.
+        """
+        try:
+            return {path.name for path in (self.root / "stages").iterdir()}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+        except OSError as error:
+            raise _unreadable(self.root / "stages", error) from error
 
     def missing(self, stage: Stage) -> tuple[str, ...]:
         """Return the parts of a stage that have no record yet, or a damaged one."""
@@ -269,6 +278,13 @@ class Store:
         return found
 
 
+def _name(word: str) -> str:
+    """Return the name of a stage or part; refuses one that could lead out of the store."""
+    if not _SAFE.match(word):
+        raise StoreDamaged("R002", f"not a stage or part name: {word!r}")
+    return word
+
+
 def _sound(path: Path, key: str, part: str) -> Record | None:
     """Read a record; None when it is damaged or that of another part."""
     try:
@@ -286,9 +302,9 @@ def read(path: Path) -> Record:
         raise StoreDamaged("R001", "a record is no text", where=str(path)) from error
 
 
-def _whole(folder: Path, record: Record) -> bool:
+def _whole(folder: str, record: Record) -> bool:
     for name, output in record.outputs.items():
-        found = (folder / name).lstat()
+        found = os.lstat(f"{folder}/{name}")
         if not stat.S_ISREG(found.st_mode) or found.st_size != output["bytes"]:
             return False
     return True

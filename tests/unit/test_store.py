@@ -243,3 +243,11 @@ def test_what_the_dead_left_is_swept_and_what_the_living_have_is_not(store: Stor
     found = {*(store.root / "tmp").iterdir(), *(store.root / "leases").iterdir()}
     assert found == {*left, ours.path}
     ours.release()
+
+
+def test_a_stage_without_a_folder_is_not_present(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    assert store.present() == set()
+    store.prepare()
+    (store.root / "stages" / "train-a").mkdir()
+    assert store.present() == {"train-a"}

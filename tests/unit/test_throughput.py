@@ -208,7 +208,8 @@ def test_a_log_has_a_line_when_something_ends_and_else_is_quiet() -> None:
     assert len([line for line in said if "job two did not do" in line]) == 1
     assert len([line for line in said if "37/128 stages, about" in line]) == 3
     assert len([line for line in said if "MFU 31%" in line]) == 3
-    assert len(said) == 11
+    assert said[0] == "   0:00  started one; a line follows for each stage that is done"
+    assert len(said) == 12
     assert not any("\x1b" in line for line in said)
 
 
