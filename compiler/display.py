@@ -144,12 +144,15 @@ def power_view(found: Prospects) -> RenderableType:
         shares = [(name, f"{100 * value / total:.0f} %") for name, value in ordered]
         shown.append(_titled("variance of the slope by source", ("source", "share"), shares))
     rows = []
+    # Of the size of the study itself, so that the column has numbers that can be read.
+    steps = ((100.0, "100 hours"), (1.0, "hour"), (1 / 60, "minute"))
+    span, unit = next((step for step in steps if ladder.hours >= step[0]), steps[-1])
     for each in found.additions:
         per = each.per_hour
-        fall = "free" if per == math.inf else points(None if per is None else 100 * per)
+        fall = "free" if per == math.inf else points(None if per is None else span * per)
         further = f"{each.hours - ladder.hours:,.2f}"
         rows.append((each.what, points(each.detectable), further, fall))
-    head = ("addition", "detectable", "further hours", "fall per 100 hours")
+    head = ("addition", "detectable", "further hours", f"fall per {unit}")
     shown.append(_titled("one more of each, best buy first (L2)", head, rows))
     shown.append(Text("L1: new seeds. L2: new tasks and languages. L3: other checkpoints."))
     return Group(*shown)
@@ -262,7 +265,9 @@ def _resources(plan: Plan, recorded: Mapping[str, Mapping[str, Any]]) -> Iterato
         return
     table = Table(title="resources", box=box.SIMPLE, title_justify="left", padding=0)
     size = f"GiB of\n{next(iter(known.values()))['capacity_gib']:.1f}"
-    for name in ("model", "strategy", "devices", "micro\nx acc.", size, "device\nhours", "kWh"):
+    powered = any("kwh" in takes for takes in known.values())
+    heads = ("model", "strategy", "devices", "micro\nx acc.", size, "device\nhours")
+    for name in (*heads, *(["kWh"] if powered else [])):
         words = name in ("model", "strategy")  # these alone are broken where a line is too short
         justify: JustifyMethod = "left" if words else "right"
         table.add_column(name, justify=justify, overflow="fold", no_wrap=not words)
@@ -280,9 +285,15 @@ def _resources(plan: Plan, recorded: Mapping[str, Mapping[str, Any]]) -> Iterato
             f"{takes['micro_batch']} x {takes['accumulation']}",
             f"{takes['memory_gib']:.1f}",
             f"{hours:,.2f}" if took.get("measured_share") == 1.0 else _at_most(hours),
-            _at_most(None if kwh is None else by * kwh),
+            *([_at_most(None if kwh is None else by * kwh)] if powered else []),
             *([f"{by * takes.get('price', 0):,.0f}"] if priced else []),
         )
+    every = [
+        recorded.get(m, {}).get("device_hours", t.get("device_hours")) for m, t in known.items()
+    ]
+    if len(every) > 1 and all(hours is not None for hours in every):
+        table.add_section()
+        table.add_row("all sizes", "", "", "", "", _at_most(sum(every)))
     yield table
     for model, takes in known.items():
         for other in takes["rejected"][-1:]:

@@ -217,9 +217,7 @@ def additions(
     for place, size in sizes:
         grown = list(ladder.families)
         grown[place] = (*grown[place], size)
-        options.append(
-            (f"size of 10^{size.log_parameters:.2f}", replace(ladder, families=tuple(grown)))
-        )
+        options.append((f"size of {_parameters(size)}", replace(ladder, families=tuple(grown))))
     for family in families:
         more = replace(ladder, families=(*ladder.families, family))
         options.append((f"family of {len(family)} sizes", more))
@@ -234,6 +232,15 @@ def additions(
             per_hour = fall / hours if hours > 0.0 else free
         found.append(Addition(what, option, option.hours, after, per_hour))
     return tuple(sorted(found, key=lambda each: _worth(each, before), reverse=True))
+
+
+def _parameters(size: Size) -> str:
+    """Write a number of parameters in three digits: ``10.7B``."""
+    count = 10.0**size.log_parameters
+    for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            return f"{count / unit:.3g}{letter} parameters"
+    return f"{count:.0f} parameters"
 
 
 def _worth(each: Addition, before: float) -> float:

@@ -46,7 +46,7 @@ from runtime.report import (
     tables,
     views,
 )
-from runtime.report.wording import LEVELS_PLAIN
+from runtime.report.wording import LEVELS_PLAIN, PLAINLY
 
 SCHEMA = contract.SCHEMA
 LONG = 100_000
@@ -249,6 +249,8 @@ def _context(
         "title": title,
         "question": str(plan.study.get("question", "")),
         "headline": findings.headline,
+        "plainly": PLAINLY[findings.headline.verdict],
+        "unfinished": ledger.unfinished(findings),
         "sentence": headline_sentence(findings),
         "margin_reason": str(plan.study["analysis"].get("margin_reason") or ""),
         "axis": names.axis,

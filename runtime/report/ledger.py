@@ -31,6 +31,18 @@ def flow(findings: Findings) -> list[dict[str, str]]:
     ]
 
 
+def unfinished(findings: Findings) -> str:
+    """Say how many of the planned scores are not here; "" when all are, finished or degenerate."""
+    counts = dict(findings.scores.group_by("status").len().iter_rows())
+    lacking = {name: counts[name] for name in ("missing", "failed") if counts.get(name)}
+    if not lacking:
+        return ""
+    planned = findings.scores.height
+    here = planned - sum(lacking.values())
+    why = listing([f"{count:,} {name}" for name, count in lacking.items()])
+    return f"{here:,} of {planned:,} planned scores are here, {why}: all below is of these alone."
+
+
 def status_table(findings: Findings, names: Names) -> Table:
     """Counts of scores by size, arm and status."""
     frame = findings.scores.group_by("model", "arm", "status").len()

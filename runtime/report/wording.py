@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from runtime.analysis.estimate import NOT_ESTIMABLE
+from runtime.analysis.estimate import EQUIVALENT, LARGER, NOT_ESTIMABLE, SMALLER
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
@@ -20,6 +20,15 @@ LEVELS_PLAIN = {
     "such sizes, pretrained by somebody else. Only this one supports the words “as models grow”.",
 }
 """What each level generalises to, for a reader who has never met a confidence interval."""
+
+PLAINLY = {
+    LARGER: "Intermediate training helps larger models more.",
+    SMALLER: "Intermediate training helps larger models less.",
+    EQUIVALENT: "Intermediate training helps as much at every size, as far as it matters here.",
+    "inconclusive": "This study cannot tell whether the gain grows or shrinks with size.",
+    NOT_ESTIMABLE: "What is here does not allow an answer.",
+}
+"""Each verdict as the answer that a reader came for; level and numbers follow in the sentence."""
 
 SCALES = {
     "points": "points",

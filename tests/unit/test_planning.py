@@ -295,12 +295,18 @@ def test_additions_are_ordered_by_what_an_hour_buys() -> None:
     fourth = Size(math.log10(SIZES[3]), HOURS[3], 4 * HOURS[3])
     found = additions(here, "L3", sizes=[(0, fourth)], families=[here.families[0]])
     names = [each.what for each in found]
-    assert set(names) == {"language", "seed", "task", "size of 10^10.03", "family of 3 sizes"}
+    assert set(names) == {
+        "language",
+        "seed",
+        "task",
+        "size of 10.7B parameters",
+        "family of 3 sizes",
+    }
     worth = [each.per_hour for each in found]
     assert worth == sorted(worth, reverse=True)  # type: ignore[type-var]
-    assert names[0] == "size of 10^10.03"
+    assert names[0] == "size of 10.7B parameters"
     by_name = {each.what: each for each in found}
-    size = by_name["size of 10^10.03"]
+    size = by_name["size of 10.7B parameters"]
     assert size.hours == pytest.approx(here.hours + 3 * (4 * 18 + 2 * 5 * 18))
     assert size.detectable == pytest.approx(detectable(ladder(4, 5, 10, 3), "L3"))
     assert size.per_hour == pytest.approx(
@@ -323,6 +329,6 @@ def test_additions_where_nothing_could_be_found() -> None:
     here = ladder(2, 5, 10, 3)
     third, other = Size(9.54, 6.0, 24.0), (Size(8.4, 0.1, 0.4), Size(8.7, 0.1, 0.4))
     found = additions(here, "L3", sizes=[(0, third)], families=[other])
-    assert [each.what for each in found[:2]] == ["family of 2 sizes", "size of 10^9.54"]
+    assert [each.what for each in found[:2]] == ["family of 2 sizes", "size of 3.47B parameters"]
     assert [each.per_hour for each in found] == [None] * 5
     assert [math.isfinite(each.detectable) for each in found] == [True, True, False, False, False]

@@ -29,6 +29,7 @@ from runtime.analysis.estimate import (
 from runtime.coding import coded, spelled
 from runtime.report import curve, drawing, figures, heat, latex, ledger, tables, views, wording
 from runtime.report.build import build_report, markdown, write_report
+from runtime.report.wording import PLAINLY
 
 HOSTILE = ' <script>alert(1)</script> | `x` [y](javascript:z) "q" \' & {{ 7*7 }}'
 VOID = {"meta", "link", "br", "img", "hr"}
@@ -295,6 +296,27 @@ def test_missing_cells_are_blank_and_said() -> None:
     gaps = [[cell.text for cell in row] for row in ledger.missing_table(findings, names).rows]
     assert ["failed", "oom: 79 GiB of 80 GiB in use"] in [row[-2:] for row in gaps]
     assert {row[-2] for row in gaps} == {"failed", "missing", "degenerate"}
+
+
+def test_an_unfinished_study_says_so_above_all_numbers() -> None:
+    plan = synthetic.plan()
+    scores = synthetic.scores(plan)
+    lost = {status: scores.filter(pl.col("status") == status).height for status in
+            ("missing", "failed")}  # fmt: skip
+    assert min(lost.values()) > 0
+    said = f"{lost['missing']:,} missing and {lost['failed']:,} failed"
+    findings, files = make(plan)
+    page, text = (files[name].decode("utf-8") for name in ("report.html", "report.md"))
+    assert said in ledger.unfinished(findings)
+    assert page.index(said) < page.index("<table")
+    assert text.index(said) < text.index("| --- |" if "| --- |" in text else "|---|")
+    whole = analyse(scores.filter(~pl.col("status").is_in(list(lost))), plan.study["analysis"])
+    assert ledger.unfinished(whole) == ""
+
+
+def test_each_verdict_has_its_plain_answer(made: tuple[Findings, dict[str, bytes]]) -> None:
+    assert set(PLAINLY) == {LARGER, SMALLER, EQUIVALENT, INCONCLUSIVE, NOT_ESTIMABLE}
+    assert PLAINLY[made[0].headline.verdict] in made[1]["report.html"].decode("utf-8")
 
 
 def test_a_language_without_runs_is_blank_in_table_and_figure() -> None:
