@@ -22,9 +22,9 @@ LEVELS_PLAIN = {
 """What each level generalises to, for a reader who has never met a confidence interval."""
 
 PLAINLY = {
-    LARGER: "Intermediate training helps larger models more.",
-    SMALLER: "Intermediate training helps larger models less.",
-    EQUIVALENT: "Intermediate training helps as much at every size, as far as it matters here.",
+    LARGER: "Among these models the gain grows with size.",
+    SMALLER: "Among these models the gain shrinks with size.",
+    EQUIVALENT: "Among these models the gain is the same at every size, within the margin.",
     "inconclusive": "This study cannot tell whether the gain grows or shrinks with size.",
     NOT_ESTIMABLE: "What is here does not allow an answer.",
 }

@@ -157,7 +157,9 @@ def test_thousands_of_stages_run_and_the_controller_is_left_in_peace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = write_study(
-        tmp_path, layers=(1, 2), seeds=list(range(1, 81)), intermediate=["things", "colours"],
+        tmp_path, layers=(1, 2), seeds=list(range(1, 15)), controls=["placebo", "step_matched"],
+        intermediate=["things", "colours", "tags", {"name": "both", "mix": ["things", "tags"]},
+                      {"name": "then", "chain": ["tags", "things"]}],
         recipe={"name": "tiny", "defaults": {"steps": 2, "batch": 4}},
     )  # fmt: skip
     plan, store = plan_of(study), Store(tmp_path / "build/store")
