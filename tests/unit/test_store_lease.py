@@ -97,13 +97,17 @@ def test_the_clock_of_this_machine_may_jump(store: Store, clock: Clock) -> None:
 
 
 def race(root: str, start: Any, found: Any, number: int) -> None:
-    """Take the lease when told to, and say for how long it was held; several times."""
+    """Take the lease when told to, and say for how long it was held; several times.
+
+    On a busy machine one may not come to it in its time, and goes on until it has had it once.
+    """
     store = Store(Path(root))
     start.wait()
-    end = time.monotonic() + 0.25
-    while time.monotonic() < end:
+    end, had = time.monotonic() + 0.25, False
+    while time.monotonic() < (end if had else end + 20.0):
         lease = store.lease(KEY)
         if lease is not None:
+            had = True
             begun = time.monotonic()
             time.sleep(0.001)
             found.put((begun, time.monotonic(), number))
@@ -116,7 +120,6 @@ def race(root: str, start: Any, found: Any, number: int) -> None:
 def test_never_two_have_a_lease_that_many_want_and_some_die_with(store: Store) -> None:
     """The third of three: one buries a dead lease while a second has it and a third comes."""
     context = multiprocessing.get_context("fork")
-    met = 0
     for _ in range(6):
         left(store, host())
         start, found = context.Event(), context.SimpleQueue()
@@ -133,7 +136,7 @@ def test_never_two_have_a_lease_that_many_want_and_some_die_with(store: Store) -
         while not found.empty():
             held.append(found.get())
         held.sort()
-        met += len({number for *_, number in held}) > 1
+        assert len({number for *_, number in held}) > 1, "they did not meet"
         for before, after in itertools.pairwise(held):
             assert before[1] <= after[0], "two held it at once"
         sweep(store)
