@@ -16,7 +16,7 @@ from compiler.calibration import Pace
 from compiler.catalog import Catalog
 from compiler.entries import Device, Family, Model
 from compiler.errors import EnvironmentUnready
-from compiler.fitting import described
+from compiler.fitting import described, spent
 from compiler.resolve import Course
 from compiler.resources import Traced, key
 from compiler.settings import of_recipe, steps_of
@@ -189,13 +189,7 @@ def _measured(question: Question, choice: Choice, pace: Pace) -> dict[str, Any]:
     took |= {"assumed_mfu": device.mfu, **calibration.compared(planned, [(pace, 1)])}
     took["step_seconds"] = pace.step_seconds
     said: dict[str, Any] = {"measured": took}
-    if steps is not None:
-        hours = steps * pace.device_seconds / 3600
-        said["device_hours"] = round(hours, 2)
-        said |= {"kwh": round(hours * device.watts / 1000, 1)} if device.watts else {}
-        price = device.price_per_hour
-        said |= {"price": round(hours * price, 2)} if price else {}
-    return said
+    return said if steps is None else said | spent(steps * pace.device_seconds / 3600, device)
 
 
 def view(question: Question, traced: Traced, pilots: Sequence[Pilot] = ()) -> RenderableType:
@@ -212,7 +206,9 @@ def view(question: Question, traced: Traced, pilots: Sequence[Pilot] = ()) -> Re
     table = Table(title=title, box=box.SIMPLE, title_justify="left", padding=0)
     table.add_column("tuning", no_wrap=True)
     table.add_column("strategy")
-    size = f"GiB of\n{found[0]['capacity_gib']:.1f}" if found else "GiB"
+    # Processes share the memory of a CPU, so there are ways of which each has less.
+    alike = len({row["capacity_gib"] for row in found}) == 1
+    size = f"GiB of\n{found[0]['capacity_gib']:.1f}" if alike else "GiB"
     for name in ("devices", "micro\nx acc.", size, "fits", "hours", "device\nhours", "kWh"):
         table.add_column(name, justify="right", no_wrap=True)
     priced = machine.device.price_per_hour is not None
@@ -225,7 +221,7 @@ def view(question: Question, traced: Traced, pilots: Sequence[Pilot] = ()) -> Re
             row["strategy"],
             str(row["devices"]),
             f"{row['micro_batch']} x {row['accumulation']}",
-            f"{row['memory_gib']:.1f}",
+            f"{row['memory_gib']:.1f}" + ("" if alike else f" of {row['capacity_gib']:.1f}"),
             "yes" if row["fits"] else "no",
             "?" if hours is None else f"{hours / row['devices']:,.1f}",
             "?" if hours is None else _short(hours),

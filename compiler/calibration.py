@@ -10,8 +10,7 @@ from typing import Any
 from compiler.duration import FORWARD, LOADING, STARTING
 from compiler.pilot import steps_of
 from compiler.plan import Job, Plan, Stage, language_of
-
-GIB = 2**30
+from compiler.strategy import GIB
 
 CERTAIN = 0.975
 """Share of pilots of which a pace is not above the upper end that its own spread gives."""

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from compiler import calibration
 from compiler.errors import Diagnostic, Severity
+from compiler.fitting import short
 from compiler.formats import KINDS
 from compiler.plan import Plan
 from compiler.prospects import Prospects, lines, points
@@ -273,25 +274,24 @@ def _resources(plan: Plan, recorded: Mapping[str, Mapping[str, Any]]) -> Iterato
         table.add_column(name, justify=justify, overflow="fold", no_wrap=not words)
     if priced := any("price" in takes for takes in known.values()):
         table.add_column("price", justify="right")
+    hours: dict[str, Any] = {model: takes.get("device_hours") for model, takes in known.items()}
+    hours |= {model: took["device_hours"] for model, took in recorded.items()}
     for model, takes in known.items():
-        hours, kwh = takes.get("device_hours"), takes.get("kwh")
-        took = recorded.get(model, {})
-        by = took["device_hours"] / hours if took and hours else 1.0
-        hours = took.get("device_hours", hours)
+        kwh, planned, took = takes.get("kwh"), takes.get("device_hours"), recorded.get(model, {})
+        by = took["device_hours"] / planned if took and planned else 1.0
+        whole = took.get("measured_share") == 1.0
         table.add_row(
             model,
             str(takes["strategy"]),
             str(takes["devices"]),
             f"{takes['micro_batch']} x {takes['accumulation']}",
             f"{takes['memory_gib']:.1f}",
-            f"{hours:,.2f}" if took.get("measured_share") == 1.0 else _at_most(hours),
+            f"{hours[model]:,.2f}" if whole else _at_most(hours[model]),
             *([_at_most(None if kwh is None else by * kwh)] if powered else []),
             *([f"{by * takes.get('price', 0):,.0f}"] if priced else []),
         )
-    every = [
-        recorded.get(m, {}).get("device_hours", t.get("device_hours")) for m, t in known.items()
-    ]
-    if len(every) > 1 and all(hours is not None for hours in every):
+    every = [hours[model] for model in known]
+    if len(every) > 1 and None not in every:
         table.add_section()
         table.add_row("all sizes", "", "", "", "", _at_most(sum(every)))
     yield table
@@ -308,19 +308,16 @@ def _resources(plan: Plan, recorded: Mapping[str, Mapping[str, Any]]) -> Iterato
     said += ", but where they were measured." if recorded else "."
     yield Text(said, style="dim")
     yield from _measured(recorded)
-    rest = [takes.get("device_hours") for model, takes in known.items() if model not in recorded]
-    if recorded and all(hours is not None for hours in rest):
+    if recorded and None not in hours.values():
         part = sum(took["device_hours"] * took["measured_share"] for took in recorded.values())
-        every = sum(took["device_hours"] for took in recorded.values())
-        every += sum(hours or 0.0 for hours in rest)
-        yield Text(f"Of all device hours, {part / every:.0%} are measured.")
+        yield Text(f"Of all device hours, {part / sum(hours.values()):.0%} are measured.")
 
 
 def _measured(taken: Mapping[str, Mapping[str, Any]]) -> Iterator[RenderableType]:
     """Yield for each size that was measured its hours, by what, and what that says of estimates."""
     for model, took in taken.items():
         more = f"; {said}" if (said := calibration.reached(took)) else ""
-        hours, by = _short(took["device_hours"]), calibration.words(took)
+        hours, by = short(took["device_hours"]), calibration.words(took)
         yield Text(f"{model}: {hours} device hours, {by}{more}.")
 
 
@@ -360,11 +357,7 @@ def _nothing_known(device: str) -> str:
 def _at_most(value: float | None) -> str:
     if value is None:
         return "?"
-    return f"<= {_short(value)}"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+    return f"<= {short(value)}"
 
 
 def naive_stages(plan: Plan) -> dict[str, int]:

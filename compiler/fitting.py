@@ -232,12 +232,13 @@ def _cost(choice: Choice, machine: Machine) -> str:
     if hours is None:
         return f"{choice.heaviest.memory / GIB:.1f} GiB"
     price = machine.device.price_per_hour
-    return f"{choice.heaviest.memory / GIB:.1f} GiB, at most {_short(hours)} device hours" + (
-        f" for each seed, {_short(hours * price)} in your currency" if price else " for each seed"
+    return f"{choice.heaviest.memory / GIB:.1f} GiB, at most {short(hours)} device hours" + (
+        f" for each seed, {short(hours * price)} in your currency" if price else " for each seed"
     )
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Write hours, or what follows from them: whole from ten on, else in two digits."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
@@ -291,9 +292,14 @@ def described(
             for fit in choice.fits.values()
         },
     }
-    if hours is not None:
-        said["device_hours"] = round(hours, 2)
-        said |= {"kwh": round(hours * device.watts / 1000, 1)} if device.watts else {}
-        price = device.price_per_hour
-        said |= {"price": round(hours * price, 2)} if price else {}
-    return said
+    return said if hours is None else said | spent(hours, device)
+
+
+def spent(hours: float, device: Device) -> dict[str, float]:
+    """Return what device hours are, with the energy and the price where the catalog knows these."""
+    price = device.price_per_hour
+    return {
+        "device_hours": round(hours, 2),
+        **({"kwh": round(hours * device.watts / 1000, 1)} if device.watts else {}),
+        **({"price": round(hours * price, 2)} if price else {}),
+    }
