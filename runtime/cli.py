@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +21,8 @@ app = typer.Typer(
 def told(asked: bool) -> None:
     """Print the version and end, when that is all that is asked."""
     if asked:
+        import importlib.metadata
+
         typer.echo(f"stiltscale {importlib.metadata.version('stiltscale')}")
         raise typer.Exit
 

@@ -15,7 +15,7 @@ from compiler.plan import Job, Plan
 from compiler.render import limited
 from compiler.site import Site
 from runtime import killer, slurm
-from runtime.scheduler import Progress, log_of, unfinished
+from runtime.scheduler import Progress, done, log_of, unfinished
 from runtime.slurm import Queued
 from runtime.store import Store
 from runtime.submissions import Submissions, load, told
@@ -93,7 +93,7 @@ def follow(
                 if row is not None and row.state == "OUT_OF_MEMORY":
                     killer.blame(plan, store, jobs[name], log_of(name), KILLED, elsewhere=True)
             watched = there
-        fresh = tuple(sorted(k for k in open_stages if not store.missing(plan.stages[k])))
+        fresh = done(plan, store, open_stages)
         open_stages.difference_update(fresh)
         now = seen or {}
         states = {n: now[i].state.lower() for n, i in (watched or {}).items() if i in now}

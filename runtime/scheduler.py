@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,12 @@ def unfinished(plan: Plan, store: Store) -> list[Job]:
     return [job for job in plan.jobs if any(store.missing(plan.stages[key]) for key in job.stages)]
 
 
+def done(plan: Plan, store: Store, stages: Set[str]) -> tuple[str, ...]:
+    """Return which of some stages are done, in order; only those with a folder are looked into."""
+    there = sorted(stages & store.present())
+    return tuple(key for key in there if not store.missing(plan.stages[key]))
+
+
 def run(
     plan: Plan, folder: Path, store: Store, parallel: int, tell: Callable[[Progress], None]
 ) -> dict[str, int]:
@@ -138,8 +144,7 @@ def run(
                         kills.look()
                         if kills.recent(begun[name]):
                             killer.blame(plan, store, jobs[name], log_of(name), KILLED)
-            there = sorted(open_stages & store.present())
-            fresh = tuple(key for key in there if not store.missing(plan.stages[key]))
+            fresh = done(plan, store, open_stages)
             open_stages.difference_update(fresh)
             guess.learn(fresh)
             running = {k: v for k, v in store.running().items() if k in plan.stages}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from compiler.diff import words_of
 from compiler.explain import Seen, reads
@@ -17,7 +16,7 @@ def states(store: Store, plan: Plan) -> tuple[dict[str, str], dict[str, tuple[st
 
     Like `status`, but a stage without a folder is not looked into: most of a large plan.
     """
-    present = _present(store) | store.running().keys()
+    present = store.present() | store.running().keys()
     some = replace(plan, stages={k: s for k, s in plan.stages.items() if k in present})
     found = status(store, some)
     result: dict[str, str] = {}
@@ -31,7 +30,7 @@ def states(store: Store, plan: Plan) -> tuple[dict[str, str], dict[str, tuple[st
 
 def seconds(store: Store, plans: Iterable[Plan]) -> dict[str, dict[str, float]]:
     """Return what each finished part of the plans' stages took: stage -> part -> seconds."""
-    present = _present(store)
+    present = store.present()
     found: dict[str, dict[str, float]] = {}
     for plan in plans:
         for key, stage in plan.stages.items():
@@ -66,14 +65,8 @@ def seen(store: Store, plan: Plan, key: str, compiled: Plan | None) -> Seen:
         owner=f"process {lease['pid']} on {lease['host']}" if "pid" in lease else "",
         namesakes=tuple(
             name
-            for name in sorted(_present(store))
+            for name in sorted(store.present())
             if name not in plan.stages and words_of(name) == words
         ),
         compiled=compiled,
     )
-
-
-def _present(store: Store) -> set[str]:
-    """Return the stages that have a folder."""
-    folder: Path = store.root / "stages"
-    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()

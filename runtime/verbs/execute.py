@@ -189,18 +189,14 @@ def cancel(study: Study, build: Build = Path("build"), store: StoreAt = None) ->
 
     made = conduct.plan_to_report(study, build)
     kept = Store((store or build / "store").resolve())
-    ended = 0
-    for plan in (made, pilots(made)):
+    plans, ended = (made, pilots(made)), 0
+    for plan in plans:
         if submissions.load(kept, plan.name).any:
             ended += cluster.cancel(plan, kept)
     if ended:
         typer.echo(f"{ended} jobs cancelled")
         return 0
-    stopped = [
-        number
-        for plan in (made, pilots(made))
-        if (number := halt.halt(build / plan.name)) is not None
-    ]
+    stopped = [n for plan in plans if (n := halt.halt(build / plan.name)) is not None]
     if not stopped:
         typer.echo(f"{made.name}: nothing is queued or runs that could be ended")
     for number in stopped:

@@ -14,18 +14,6 @@ from studies import SMALL, plan_of
 from compiler.errors import StudyInvalid
 from compiler.plan import Plan, from_json
 from compiler.render import render
-from compiler.schema import schema
-from compiler.site import Container, Site
-
-TRIED = {
-    "test_batch.test_hostile_settings_do_nothing": {
-        "modules", "source", "environment", "python", "image", "mounts",
-    },
-    "test_batch.test_what_stands_in_a_batch_line_is_a_plain_word": {
-        "partition", "account", "qos", "constraint", "gpu", "options",
-    },
-}  # fmt: skip
-"""By test: the settings of a cluster that it gives hostile texts."""
 
 HOSTILE = "$(touch X)`touch X`;touch X\n#SBATCH --wrap=X\ntouch X \"'\u2028\\ {{ 7 * 7 }} %j -x"
 
@@ -126,15 +114,3 @@ def test_a_name_of_another_form_is_an_error(
 
     with pytest.raises(StudyInvalid):
         plan_of(SMALL, **put(field))
-
-
-def test_every_text_of_a_cluster_is_tried() -> None:
-    body = schema("cluster")
-    texts = {
-        name
-        for part in (body, *body["definitions"].values())
-        for name, field in part["properties"].items()
-        if '"string"' in json.dumps(field)
-    }
-    assert texts - {"by"} == set.union(*TRIED.values())
-    assert texts <= set(Site.model_fields) | set(Container.model_fields)
